@@ -1,0 +1,1 @@
+"""Partitions, jobs, schedules and the plan of what to run. Nothing here computes a figure."""

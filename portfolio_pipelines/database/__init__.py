@@ -1,0 +1,1 @@
+"""Operational tables (SQLAlchemy), migrations (Alembic) and the files people import into them."""

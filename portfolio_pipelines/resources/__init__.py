@@ -1,0 +1,1 @@
+"""Connections to the outside: lake, warehouse, database, market data, Dagster's storage."""
