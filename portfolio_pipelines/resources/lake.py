@@ -1,0 +1,76 @@
+"""The lake: hive-partitioned Parquet, one file a day, replaced whole. What a table means is none of its business."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from portfolio_pipelines.resources.files import appears_whole, content_hash, parquet_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """Tables under one root: `<layer>/<table>/date=YYYY-MM-DD/data.parquet`, or `<layer>/<table>/data.parquet`."""
+
+    root: Path
+
+    def path(self, table: str, day: date | None = None) -> Path:
+        """Where the file of a table, or of one day of it, lies."""
+        folder = self.root / table
+        return (folder if day is None else folder / f"date={day.isoformat()}") / "data.parquet"
+
+    def days(self, table: str) -> set[date]:
+        """The days that have a file."""
+        return {
+            date.fromisoformat(folder.name.removeprefix("date="))
+            for folder in (self.root / table).glob("date=*")
+            if (folder / "data.parquet").is_file()
+        }
+
+    def read(
+        self, table: str, days: Iterable[date], schema: pl.Schema, columns: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """Rows of the given days, in order of day, as `schema` (which names `date`); days without a file add nothing.
+
+        Raises:
+            polars.exceptions.PolarsError: If a file does not have the columns of `schema`.
+        """
+        wanted = list(columns) if columns is not None else schema.names()
+        stored = [name for name in wanted if name != "date"]
+        frames = []
+        for day in sorted(set(days)):
+            path = self.path(table, day)
+            if path.is_file():
+                frame = pl.read_parquet(path, columns=stored, hive_partitioning=False)
+                frames.append(frame.with_columns(date=pl.lit(day)).select(wanted) if "date" in wanted else frame)
+        if not frames:
+            return pl.DataFrame(schema=pl.Schema({name: schema[name] for name in wanted}))
+        return pl.concat(frames)
+
+    def replace(self, table: str, day: date, frame: pl.DataFrame) -> tuple[str, bool]:
+        """Replace the file of one day by `frame` (without the column `date`), unless it already holds these bytes.
+
+        Returns:
+            The content hash, and whether the file changed.
+        """
+        return self._put(self.path(table, day), frame.drop("date", strict=False))
+
+    def replace_table(self, table: str, frame: pl.DataFrame) -> tuple[str, bool]:
+        """Replace an unpartitioned table; same promise as `replace`."""
+        return self._put(self.path(table), frame)
+
+    def read_table(self, table: str, schema: pl.Schema) -> pl.DataFrame:
+        """All rows of an unpartitioned table; empty when it was never written."""
+        path = self.path(table)
+        return pl.read_parquet(path, columns=schema.names()) if path.is_file() else pl.DataFrame(schema=schema)
+
+    @staticmethod
+    def _put(path: Path, frame: pl.DataFrame) -> tuple[str, bool]:
+        data = parquet_bytes(frame)
+        if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+            return content_hash(data), False
+        with appears_whole(path) as beside:
+            beside.write_bytes(data)
+        return content_hash(data), True
