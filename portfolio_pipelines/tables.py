@@ -3,11 +3,17 @@
 Belongs here: names and types. Where rows come from is in `assets`, what people query is in `dbt_project`.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import polars as pl
 
 UTC_TIME: Final = pl.Datetime("us", "UTC")
+
+
+def _columns(types: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.Schema:
+    return pl.Schema(types)
+
 
 RAW_QUOTES: Final = "raw/quotes"
 PRICES: Final = "core/prices_daily"
@@ -22,7 +28,7 @@ PORTFOLIO_PERFORMANCE: Final = "core/portfolio_performance"
 PARTITION_LOG: Final = "core/partition_log"
 CHECK_RESULTS: Final = "core/check_results"
 
-PRICES_SCHEMA: Final = pl.Schema(
+PRICES_SCHEMA: Final = _columns(
     {
         "asset_id": pl.String,
         "date": pl.Date,
@@ -41,7 +47,7 @@ PRICES_SCHEMA: Final = pl.Schema(
 )
 """Sorted by asset_id. One row an asset and day from its first quote on."""
 
-RESTATEMENTS_SCHEMA: Final = pl.Schema(
+RESTATEMENTS_SCHEMA: Final = _columns(
     {
         "asset_id": pl.String,
         "date": pl.Date,
@@ -54,7 +60,7 @@ RESTATEMENTS_SCHEMA: Final = pl.Schema(
     }
 )
 
-BENCHMARKS_SCHEMA: Final = pl.Schema(
+BENCHMARKS_SCHEMA: Final = _columns(
     {
         "benchmark": pl.String,  # BTC, ETH, SP500
         "date": pl.Date,
@@ -67,7 +73,7 @@ BENCHMARKS_SCHEMA: Final = pl.Schema(
     }
 )
 
-ASSETS_SCHEMA: Final = pl.Schema(
+ASSETS_SCHEMA: Final = _columns(
     {
         "asset_id": pl.String,
         "symbol": pl.String,
@@ -80,9 +86,9 @@ ASSETS_SCHEMA: Final = pl.Schema(
     }
 )
 
-USERS_SCHEMA: Final = pl.Schema({"user_key": pl.Int32, "user_id": pl.String})
+USERS_SCHEMA: Final = _columns({"user_key": pl.Int32, "user_id": pl.String})
 
-INVESTMENT_LEGS_SCHEMA: Final = pl.Schema(
+INVESTMENT_LEGS_SCHEMA: Final = _columns(
     {
         "user_key": pl.Int32,
         "investment_key": pl.Int32,
@@ -98,7 +104,7 @@ INVESTMENT_LEGS_SCHEMA: Final = pl.Schema(
 )
 """Current versions only, sorted by user_key, investment_key, asset_id."""
 
-SUCCESSIONS_SCHEMA: Final = pl.Schema(
+SUCCESSIONS_SCHEMA: Final = _columns(
     {
         "asset_id": pl.String,
         "successor_id": pl.String,
@@ -107,7 +113,7 @@ SUCCESSIONS_SCHEMA: Final = pl.Schema(
     }
 )
 
-INVESTMENT_PERFORMANCE_SCHEMA: Final = pl.Schema(
+INVESTMENT_PERFORMANCE_SCHEMA: Final = _columns(
     {
         "user_key": pl.Int32,
         "investment_key": pl.Int32,
@@ -122,7 +128,7 @@ INVESTMENT_PERFORMANCE_SCHEMA: Final = pl.Schema(
 )
 """Sorted by user_key, investment_key; one row an investment and day since its purchase."""
 
-PORTFOLIO_PERFORMANCE_SCHEMA: Final = pl.Schema(
+PORTFOLIO_PERFORMANCE_SCHEMA: Final = _columns(
     {
         "user_key": pl.Int32,
         "date": pl.Date,
@@ -145,7 +151,7 @@ PORTFOLIO_PERFORMANCE_SCHEMA: Final = pl.Schema(
 )
 """Sorted by user_key."""
 
-PARTITION_LOG_SCHEMA: Final = pl.Schema(
+PARTITION_LOG_SCHEMA: Final = _columns(
     {
         "table": pl.String,
         "partition": pl.String,
@@ -156,7 +162,7 @@ PARTITION_LOG_SCHEMA: Final = pl.Schema(
         "written_at": UTC_TIME,
     }
 )
-CHECK_RESULTS_SCHEMA: Final = pl.Schema(
+CHECK_RESULTS_SCHEMA: Final = _columns(
     {
         "check_name": pl.String,
         "asset": pl.String,

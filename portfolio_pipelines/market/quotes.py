@@ -4,7 +4,7 @@ Belongs here: the quote table's schema, its outcomes, the request and provider t
 `consensus`; asking several providers in turn is `fetch`; storing quotes is the lake's business.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -14,7 +14,12 @@ import polars as pl
 
 UTC_TIME: Final = pl.Datetime("us", "UTC")
 
-QUOTES: Final = pl.Schema(
+
+def _columns(types: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.Schema:
+    return pl.Schema(types)
+
+
+QUOTES: Final = _columns(
     {
         "asset_id": pl.String,  # market id, such as coingecko:bitcoin
         "date": pl.Date,  # the UTC day whose close this is
