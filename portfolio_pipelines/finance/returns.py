@@ -1,0 +1,110 @@
+"""Returns of value series, and the conventions behind them. No I/O, no clock, no Dagster; risk figures live elsewhere.
+
+The conventions, used everywhere: simple daily returns on closes at 24:00 UTC; an inflow counts from the start of its
+day and an outflow until its end (the rule of Portfolio Performance and of R's fcl::make_rtn); 365 days a year; a
+return is unknown (NaN), not zero, where a value is unknown or less than 1 USD was invested.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Days = NDArray[np.int32]
+
+LEAST_INVESTED_USD: Final = 1.0
+"""Below this nothing sensible can be said about a return: dust would turn a deposit into +50,000 %."""
+LONGEST_GAP_DAYS: Final = 7
+"""A track record survives this many days without a complete value; after more, a new one starts."""
+
+
+def time_weighted_returns(values: Floats, inflows: Floats, outflows: Floats) -> Floats:
+    """Simple daily returns that deposits and withdrawals do not move.
+
+    Args:
+        values: Closing values in USD, shape (days,) or (days, users); NaN where unknown.
+        inflows: Money put in on each day, USD, same shape; counts from the start of the day.
+        outflows: Money taken out on each day, USD, same shape; counts until the end of the day.
+
+    Returns:
+        Shape (days - 1, ...), 0.01 = 1 %. NaN where a value is unknown or less than 1 USD was invested.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if not values.shape == inflows.shape == outflows.shape:
+        msg = f"shapes differ: {values.shape}, {inflows.shape}, {outflows.shape}"
+        raise ValueError(msg)
+    invested = values[:-1] + inflows[1:]
+    return (values[1:] + outflows[1:]) / np.where(invested >= LEAST_INVESTED_USD, invested, np.nan) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class TrackRecord:
+    """Where the chain of returns of each portfolio stands after a day. All arrays have shape (portfolios,).
+
+    `index` is 1.0 before the first day. `value_usd` and `day` belong to the last day whose value was complete (NaN
+    and -1 before the first); the flows are those since that day.
+    """
+
+    index: Floats
+    value_usd: Floats
+    day: Days  # days since 1970-01-01
+    inflow_usd: Floats
+    outflow_usd: Floats
+
+    @classmethod
+    def new(cls, portfolios: int) -> "TrackRecord":
+        """Track records of portfolios that were never valued."""
+        zeros = np.zeros(portfolios)
+        return cls(np.ones(portfolios), np.full(portfolios, np.nan), np.full(portfolios, -1, np.int32), zeros, zeros)
+
+
+@dataclass(frozen=True, slots=True)
+class DayOfReturns:
+    """What one day adds: shape (portfolios,), NaN where it cannot be known."""
+
+    daily_return: Floats  # return since the close of the day before; NaN across a gap
+    twr_index: Floats
+    track: TrackRecord
+
+
+def chain_day(track: TrackRecord, day: int, values: Floats, inflows: Floats, outflows: Floats) -> DayOfReturns:
+    """Link one day to the time-weighted return of each portfolio.
+
+    A day whose value is not complete (NaN) gets no return and no index; its flows wait. The next complete day is
+    compared with the last complete one, so that no gain or loss is dropped, but such a return is no daily return and
+    is not shown as one. After more than LONGEST_GAP_DAYS, or when less than 1 USD is invested, the chain starts anew
+    at 1.0.
+
+    Args:
+        track: State after the day before.
+        day: The day, in days since 1970-01-01.
+        values: Complete closing values in USD; NaN where some holding has no price.
+        inflows: Money put in on this day, USD.
+        outflows: Money taken out on this day, USD.
+
+    Returns:
+        Returns, index and the state to hand on. Day by day or range by range, the same numbers to the last bit.
+    """
+    waiting_in, waiting_out = track.inflow_usd + inflows, track.outflow_usd + outflows
+    complete = ~np.isnan(values)
+    first = np.isnan(track.value_usd)
+    gap = day - track.day
+    base = np.where(first, 0.0, track.value_usd) + waiting_in
+    linked = complete & (base >= LEAST_INVESTED_USD) & (first | (gap - 1 <= LONGEST_GAP_DAYS))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        since = np.where(linked, (values + waiting_out) / base - 1, np.nan)
+    index = np.where(linked, track.index * (1 + since), np.where(complete, 1.0, track.index))
+    moved = replace(
+        track,
+        index=index,
+        value_usd=np.where(complete, values, track.value_usd),
+        day=np.where(complete, day, track.day).astype(np.int32),
+        inflow_usd=np.where(complete, 0.0, waiting_in),
+        outflow_usd=np.where(complete, 0.0, waiting_out),
+    )
+    daily = np.where(first | (gap == 1), since, np.nan)
+    return DayOfReturns(daily, np.where(complete, index, np.nan), moved)
