@@ -19,36 +19,46 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PORTFOLIO_", env_file=".env", extra="ignore", frozen=True)
 
-    home: Path = Field(Path(".portfolio"), description="Folder of everything the platform writes.")
+    home: Path = Field(default=Path(".portfolio"), description="Folder of everything the platform writes.")
     database_url: SecretStr | None = Field(
-        None, description="External Postgres, postgresql://…; the embedded server is used without it."
+        default=None, description="External Postgres, postgresql://…; the embedded server is used without it."
     )
-    bi_password: SecretStr | None = Field(None, description="Password of the read-only BI role; generated when unset.")
-    bi_port: int = Field(5433, ge=1024, le=65535, description="Port on 127.0.0.1 where the embedded server lets BI in.")
+    bi_password: SecretStr | None = Field(
+        default=None, description="Password of the read-only BI role; generated when unset."
+    )
+    bi_port: int = Field(
+        default=5433, ge=1024, le=65535, description="Port on 127.0.0.1 where the embedded server lets BI in."
+    )
 
     first_day: date = Field(date(2013, 1, 1), description="First daily partition; no investment can be older.")
-    tolerance: float = Field(0.03, gt=0, lt=1, description="Relative spread within which quotes agree.")
-    max_stale_days: int = Field(7, ge=0, description="Days a last known price is carried before it counts as missing.")
-    jump_factor: float = Field(5.0, gt=1, description="A close this many times up or down is blocked until confirmed.")
-    gap_days: int = Field(3, ge=1, description="A gap longer than this makes the guard stricter.")
-    gap_jump_factor: float = Field(2.0, gt=1, description="Jump that is blocked after such a gap.")
-    final_after_hours: int = Field(24, ge=0, description="A quote asked for this long after the close is final.")
+    tolerance: float = Field(default=0.03, gt=0, lt=1, description="Relative spread within which quotes agree.")
+    max_stale_days: int = Field(
+        default=7, ge=0, description="Days a last known price is carried before it counts as missing."
+    )
+    jump_factor: float = Field(
+        default=5.0, gt=1, description="A close this many times up or down is blocked until confirmed."
+    )
+    gap_days: int = Field(default=3, ge=1, description="A gap longer than this makes the guard stricter.")
+    gap_jump_factor: float = Field(default=2.0, gt=1, description="Jump that is blocked after such a gap.")
+    final_after_hours: int = Field(
+        default=24, ge=0, description="A quote asked for this long after the close is final."
+    )
 
     price_providers: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("coingecko", "defillama", "yahoo"),
+        default=("coingecko", "defillama", "yahoo"),
         description="Live providers in order of priority, comma separated; empty for price files alone.",
     )
     coingecko_api_key: SecretStr | None = None
-    coingecko_plan: str = Field("demo", pattern="^(demo|pro)$", description="Plan of the key: demo or pro.")
-    coingecko_url: str = Field("", description="Other base URL of the CoinGecko API; empty for the real one.")
-    coingecko_per_minute: float = Field(25, gt=0)
-    defillama_url: str = Field("https://coins.llama.fi", description="Base URL of DefiLlama's price service.")
-    defillama_per_minute: float = Field(90, gt=0)
-    yahoo_url: str = Field("", description="Other base URL of Yahoo's chart service; empty for the real one.")
-    yahoo_per_minute: float = Field(60, gt=0)
-    request_timeout_seconds: float = Field(15, gt=0)
+    coingecko_plan: str = Field(default="demo", pattern="^(demo|pro)$", description="Plan of the key: demo or pro.")
+    coingecko_url: str = Field(default="", description="Other base URL of the CoinGecko API; empty for the real one.")
+    coingecko_per_minute: float = Field(default=25, gt=0)
+    defillama_url: str = Field(default="https://coins.llama.fi", description="Base URL of DefiLlama's price service.")
+    defillama_per_minute: float = Field(default=90, gt=0)
+    yahoo_url: str = Field(default="", description="Other base URL of Yahoo's chart service; empty for the real one.")
+    yahoo_per_minute: float = Field(default=60, gt=0)
+    request_timeout_seconds: float = Field(default=15, gt=0)
 
-    duckdb_memory: str = Field("2GB", description="Memory limit of the warehouse build.")
+    duckdb_memory: str = Field(default="2GB", description="Memory limit of the warehouse build.")
 
     @field_validator("price_providers", mode="before")
     @classmethod
