@@ -1,0 +1,1 @@
+"""Steps from one form of the operational tables to the next (Alembic)."""
