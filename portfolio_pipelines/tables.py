@@ -43,6 +43,7 @@ PRICES_SCHEMA: Final = _columns(
         "known_at": UTC_TIME,  # since when the chosen quote is known
         "last_close_usd": pl.Float64,  # newest accepted close, of whatever age; null before the first
         "last_close_date": pl.Date,  # the day of that close
+        "refused_since": pl.Date,  # first day of the quotes refused by the jump guard since then; null when none was
     }
 )
 """Sorted by asset_id. One row an asset and day from its first quote on."""

@@ -106,5 +106,6 @@ def chain_day(track: TrackRecord, day: int, values: Floats, inflows: Floats, out
         inflow_usd=np.where(complete, 0.0, waiting_in),
         outflow_usd=np.where(complete, 0.0, waiting_out),
     )
-    daily = np.where(first | (gap == 1), since, np.nan)
+    waited = first & ((track.inflow_usd != 0) | (track.outflow_usd != 0))  # the first days had no complete value
+    daily = np.where((first & ~waited) | (gap == 1), since, np.nan)
     return DayOfReturns(daily, np.where(complete, index, np.nan), moved)

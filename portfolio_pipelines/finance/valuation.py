@@ -172,9 +172,9 @@ def prices_by_day(
     names = sorted({*asset_ids, *successions["asset_id"], *successions["successor_id"]})
     assets = {name: at for at, name in enumerate(names)}
     rows = prices.filter(pl.col("asset_id").is_in(names) & pl.col("date").is_in(list(days)))
-    at = (
-        rows["date"].replace_strict({day: i for i, day in enumerate(days)}, return_dtype=pl.Int32).to_numpy(),
-        rows["asset_id"].replace_strict(assets, return_dtype=pl.Int32).to_numpy(),
+    at = (  # cast, because a replacement from an empty dictionary has no type: nobody may hold anything yet
+        rows["date"].replace_strict({day: i for i, day in enumerate(days)}).cast(pl.Int32).to_numpy(),
+        rows["asset_id"].replace_strict(assets).cast(pl.Int32).to_numpy(),
     )
     shape = (len(days), len(names))
     close, last = np.full(shape, np.nan), np.full(shape, np.nan)

@@ -4,8 +4,13 @@ Belongs here: choosing between quotes, carrying a last known price, blocking abs
 (`fetch`) and the history of changed minds (`restatements`).
 
 The rule, in order: a manual override; the quotes that agree within the tolerance with a majority of the others, by
-priority of their provider; else the first by priority, flagged `disagreement`. A quote that jumps is never taken: the
-last accepted close is carried as `stale` until an override confirms the jump.
+priority of their provider; else the first by priority, flagged `disagreement`. Once a day is closed, a quote from
+before its close counts only while there is no later one.
+
+A quote that jumps is never taken: the last accepted close is carried as `stale` until an override confirms the jump. A
+spike heals itself when the old level returns within `gap_days`; a refusal that stands longer opens for an override
+only. Otherwise a coin that died and a new one under its name would meet by chance: LUNA was refused from 17.46 down to
+0.00005 in May 2022, and its successor's 8.87 would have looked like a fall by half.
 """
 
 import itertools
@@ -22,6 +27,8 @@ from portfolio_pipelines.market.quotes import Outcome
 
 DAY_US: Final = 86_400_000_000
 EPOCH: Final = date(1970, 1, 1)
+FRIDAY: Final = 5  # as polars counts weekdays
+NEVER: Final = np.iinfo(np.int64).max
 TRUSTED_AT_ONCE: Final = frozenset({"file", "sample"})  # no later answer is expected from these
 
 OVERRIDES: Final = pl.Schema(
@@ -43,9 +50,10 @@ STATE: Final = pl.Schema(
         "last_close_date": pl.Date(),
         "provider": pl.String(),
         "source": pl.String(),
+        "refused_since": pl.Date(),  # first day of the refusals since that close; null when none was refused
     }
 )
-"""What the day before hands on: the newest accepted close of each asset."""
+"""What the day before hands on: the newest accepted close of each asset, and whether quotes are refused since then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,7 @@ def decide_prices(
         overrides: Rows of schema OVERRIDES.
         state: Rows of schema STATE: what the day before `days[0]` knew. Deciding day by day with the state handed on
             gives the same rows as deciding a range at once.
-        weekday_assets: Assets without a close on Saturdays and Sundays: no row there.
+        weekday_assets: Assets without a close on Saturdays and Sundays: no row there, and quotes are passed over.
         days: Consecutive UTC days.
         policy: The figures of the rule.
 
@@ -106,7 +114,9 @@ def decide_prices(
     if any(later - earlier != timedelta(days=1) for earlier, later in itertools.pairwise(days)):
         msg = "days must be consecutive: a price can be carried from the day before"
         raise ValueError(msg)
-    manual = overrides.filter(pl.col("withdrawn_at").is_null() & pl.col("date").is_in(list(days)))
+    weekend_of_index = pl.col("asset_id").is_in(sorted(weekday_assets)) & (pl.col("date").dt.weekday() > FRIDAY)
+    quotes = quotes.filter(~weekend_of_index)
+    manual = overrides.filter(pl.col("withdrawn_at").is_null() & pl.col("date").is_in(list(days)) & ~weekend_of_index)
     names = sorted({*quotes["asset_id"].unique(), *manual["asset_id"].unique(), *state["asset_id"].unique()})
     if not names or not days:
         return _empty()
@@ -134,6 +144,7 @@ class _Chain:
     provider: NDArray[np.object_]
     source: NDArray[np.object_]
     seen: NDArray[np.bool_]  # ever quoted or asked for: has a row from then on
+    refused: NDArray[np.int64]  # first day of the refusals since the accepted close; NEVER when there are none
 
     @classmethod
     def from_state(cls, state: pl.DataFrame, assets: dict[str, int]) -> "_Chain":
@@ -144,10 +155,13 @@ class _Chain:
             np.full(size, None),
             np.full(size, None),
             np.zeros(size, bool),
+            np.full(size, NEVER),
         )
         for row in state.iter_rows(named=True):
             at = assets[row["asset_id"]]
             chain.seen[at] = True
+            if row["refused_since"] is not None:
+                chain.refused[at] = (row["refused_since"] - EPOCH).days
             if row["last_close_usd"] is not None:
                 chain.close[at] = row["last_close_usd"]
                 chain.day[at] = (row["last_close_date"] - EPOCH).days
@@ -173,6 +187,7 @@ class _Decided:
     jumped_to: NDArray[np.float64]  # the refused quote; NaN where nothing was refused
     before_close: NDArray[np.float64]
     before_day: NDArray[np.int64]
+    refused_since: NDArray[np.int64]  # NEVER where nothing is refused
     outcomes: NDArray[np.int8]
 
 
@@ -190,6 +205,9 @@ def _decide_day(
     closes_at = (number + 1) * DAY_US
     quotes = cube.close[index]
     present = ~np.isnan(quotes)
+    of_the_close = present & (cube.known[index] >= closes_at)
+    quotes = np.where(of_the_close | ~of_the_close.any(axis=0), quotes, np.nan)
+    present = ~np.isnan(quotes)
     n_quotes = present.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         spread = np.where(
@@ -206,7 +224,7 @@ def _decide_day(
     limit = np.where(age > policy.gap_days, policy.gap_jump_factor, policy.jump_factor)
     with np.errstate(invalid="ignore"):
         ratio = quotes / chain.close
-        jumps = (ratio >= limit) | (ratio <= 1 / limit)
+        jumps = (ratio >= limit) | (ratio <= 1 / limit) | (number - chain.refused > policy.gap_days)
     eligible = np.where(agreed, in_majority, present) & ~jumps
     choice = np.argmax(eligible, axis=0)  # providers lie in order of priority
     accepted = eligible.any(axis=0)
@@ -239,6 +257,7 @@ def _decide_day(
     exists = chain.seen | fresh | blocked | asked
     jumped_to = np.where(blocked, quotes[np.argmax(present, axis=0), columns], np.nan)
     before_close, before_day = chain.close.copy(), chain.day.copy()
+    chain.refused = np.where(fresh, NEVER, np.where(blocked, np.minimum(chain.refused, number), chain.refused))
     _advance(chain, fresh, chosen, number, is_manual, choice, cube, index, policy.providers)
     chain.seen = exists
     return _Decided(
@@ -256,6 +275,7 @@ def _decide_day(
         jumped_to=jumped_to,
         before_close=before_close,
         before_day=before_day,
+        refused_since=chain.refused.copy(),
         outcomes=outcomes,
     )
 
@@ -301,7 +321,7 @@ def _rows(
     ]
     return pl.DataFrame(
         {
-            "asset_id": [names[position] for position in at],
+            "asset_id": pl.Series([names[position] for position in at], dtype=pl.String),
             "date": pl.Series([day] * len(at), dtype=pl.Date),
             "close_usd": close,
             "status": pl.Series(status.tolist(), dtype=pl.String),
@@ -314,6 +334,7 @@ def _rows(
             "known_at": pl.Series(decided.known[at]).replace(-1, None).cast(pl.Datetime("us", "UTC")),
             "last_close_usd": decided.last_close[at],
             "last_close_date": pl.Series(decided.last_day[at]).cast(pl.Int32).cast(pl.Date),
+            "refused_since": pl.Series(decided.refused_since[at]).replace(NEVER, None).cast(pl.Int32).cast(pl.Date),
         }
     ).with_columns(
         pl.col("close_usd", "disagreement", "last_close_usd").fill_nan(None),
@@ -334,9 +355,10 @@ def _reason(status: str, at: int, decided: _Decided, providers: tuple[str, ...])
     last_day = EPOCH + timedelta(days=int(decided.before_day[at]))
     target = float(decided.jumped_to[at])
     if not np.isnan(target):
+        since = EPOCH + timedelta(days=int(decided.refused_since[at]))
         return (
-            f"jump from {last:.6g} ({last_day}) to {target:.6g} (x{target / last:.3g}) is blocked until an override "
-            "confirms it"
+            f"jump from {last:.6g} ({last_day}) to {target:.6g} (x{target / last:.3g}) is blocked since {since}, until "
+            "an override confirms it"
         )
     answers = [
         f"{provider}: {OUTCOMES[int(code)]}"
@@ -386,10 +408,10 @@ def _arrange_overrides(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     close = np.full((len(days), len(assets)), np.nan)
     known = np.full((len(days), len(assets)), -1, np.int64)
-    for row in manual.sort("known_at").iter_rows(named=True):
+    for row in manual.sort("known_at").with_columns(known_us=pl.col("known_at").cast(pl.Int64)).iter_rows(named=True):
         place = ((row["date"] - days[0]).days, assets[row["asset_id"]])
         close[place] = row["close_usd"]
-        known[place] = int(row["known_at"].timestamp() * 1_000_000)
+        known[place] = row["known_us"]
     return close, known
 
 
@@ -409,5 +431,6 @@ def _empty() -> pl.DataFrame:
             "known_at": pl.Datetime("us", "UTC"),
             "last_close_usd": pl.Float64,
             "last_close_date": pl.Date,
+            "refused_since": pl.Date,
         }
     )

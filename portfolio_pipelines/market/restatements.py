@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from portfolio_pipelines.market.consensus import ConsensusPolicy
@@ -65,7 +66,7 @@ def _changes(
     moments |= {row["withdrawn_at"] for row in corrections if row["withdrawn_at"] is not None}
     before: Pick | None = None
     for moment in sorted(moment for moment in moments if moment >= closes_at):
-        pick = _pick(history, corrections, moment, policy)
+        pick = _pick(history, corrections, moment, closes_at, policy)
         if before is not None and pick is not None and pick.close_usd != before.close_usd:
             yield {
                 "known_at": moment,
@@ -87,7 +88,11 @@ def _cause(before: Pick, after: Pick) -> str:
 
 
 def _pick(
-    history: list[dict[str, Any]], corrections: list[dict[str, Any]], moment: datetime, policy: ConsensusPolicy
+    history: list[dict[str, Any]],
+    corrections: list[dict[str, Any]],
+    moment: datetime,
+    closes_at: datetime,
+    policy: ConsensusPolicy,
 ) -> Pick | None:
     """The choice as it was at `moment`: the same rule as `consensus`, for one asset and day, without the guard."""
     in_force = [
@@ -97,14 +102,15 @@ def _pick(
     ]
     if in_force:
         return Pick(in_force[-1]["close_usd"], "manual", "manual")
-    newest = {row["provider"]: row for row in history if row["known_at"] <= moment}
+    known = [row for row in history if row["known_at"] <= moment and row["provider"] in policy.providers]
+    newest = {row["provider"]: row for row in [row for row in known if row["known_at"] >= closes_at] or known}
     quotes = [newest[name] for name in policy.providers if name in newest]
     if not quotes:
         return None
     closes = [row["close_usd"] for row in quotes]
+    near = np.log1p(policy.tolerance)
     agreeing = [
-        sum(max(close, other) / min(close, other) - 1 <= policy.tolerance for other in closes) * 2 > len(closes)
-        for close in closes
+        sum(abs(np.log(close) - np.log(other)) <= near for other in closes) * 2 > len(closes) for close in closes
     ]
     chosen = quotes[agreeing.index(True) if any(agreeing) else 0]
     return Pick(chosen["close_usd"], chosen["provider"], chosen["source"])

@@ -38,13 +38,12 @@ class Lake:
             polars.exceptions.PolarsError: If a file does not have the columns of `schema`.
         """
         wanted = list(columns) if columns is not None else schema.names()
-        stored = [name for name in wanted if name != "date"]
         frames = []
         for day in sorted(set(days)):
             path = self.path(table, day)
             if path.is_file():
-                frame = pl.read_parquet(path, columns=stored, hive_partitioning=False)
-                frames.append(frame.with_columns(date=pl.lit(day)).select(wanted) if "date" in wanted else frame)
+                scan = pl.scan_parquet(path, hive_partitioning=False)
+                frames.append(scan.with_columns(date=pl.lit(day)).select(wanted).collect())
         if not frames:
             return pl.DataFrame(schema=pl.Schema({name: schema[name] for name in wanted}))
         return pl.concat(frames)
