@@ -30,7 +30,7 @@ class Settings(BaseSettings):
         default=5433, ge=1024, le=65535, description="Port on 127.0.0.1 where the embedded server lets BI in."
     )
 
-    first_day: date = Field(date(2013, 1, 1), description="First daily partition; no investment can be older.")
+    first_day: date = Field(default=date(2013, 1, 1), description="First daily partition; no investment can be older.")
     tolerance: float = Field(default=0.03, gt=0, lt=1, description="Relative spread within which quotes agree.")
     max_stale_days: int = Field(
         default=7, ge=0, description="Days a last known price is carried before it counts as missing."

@@ -22,6 +22,7 @@ BENCHMARKS: Final = "core/benchmarks_daily"
 ASSETS: Final = "core/assets"
 USERS: Final = "core/users"
 INVESTMENT_LEGS: Final = "core/investment_legs"
+INVESTMENT_DAYS: Final = "core/investment_days"
 SUCCESSIONS: Final = "core/asset_successions"
 INVESTMENT_PERFORMANCE: Final = "core/investment_performance"
 PORTFOLIO_PERFORMANCE: Final = "core/portfolio_performance"
@@ -104,6 +105,8 @@ INVESTMENT_LEGS_SCHEMA: Final = _columns(
     }
 )
 """Current versions only, sorted by user_key, investment_key, asset_id."""
+
+INVESTMENT_DAYS_SCHEMA: Final = _columns({"invested_on": pl.Date, "fingerprint": pl.String})
 
 SUCCESSIONS_SCHEMA: Final = _columns(
     {

@@ -58,8 +58,28 @@ class TrackRecord:
     @classmethod
     def new(cls, portfolios: int) -> "TrackRecord":
         """Track records of portfolios that were never valued."""
-        zeros = np.zeros(portfolios)
-        return cls(np.ones(portfolios), np.full(portfolios, np.nan), np.full(portfolios, -1, np.int32), zeros, zeros)
+        return cls(
+            index=np.ones(portfolios),
+            value_usd=np.full(portfolios, np.nan),
+            day=np.full(portfolios, -1, np.int32),
+            inflow_usd=np.zeros(portfolios),
+            outflow_usd=np.zeros(portfolios),
+        )
+
+    def matched(self, known: NDArray[np.int32], wanted: NDArray[np.int32]) -> "TrackRecord":
+        """The records of the portfolios `wanted`, where this record's are `known` (both sorted); others start new."""
+        there = np.isin(wanted, known, assume_unique=True)
+        at = np.searchsorted(known, wanted[there])
+        new = TrackRecord.new(len(wanted))
+        for array, old in (
+            (new.index, self.index),
+            (new.value_usd, self.value_usd),
+            (new.day, self.day),
+            (new.inflow_usd, self.inflow_usd),
+            (new.outflow_usd, self.outflow_usd),
+        ):
+            array[there] = old[at]
+        return new
 
 
 @dataclass(frozen=True, slots=True)

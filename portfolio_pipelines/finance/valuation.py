@@ -6,7 +6,7 @@ The holdings are one sparse matrix (investments x assets), so that a day is one 
 1.5 million legs. Joining positions with days would take a hundred times as long.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Final
@@ -227,6 +227,11 @@ class PortfolioValues:
     unpriced_legs: NDArray[np.int32]
     final: Flags
 
+    @property
+    def complete_value_usd(self) -> Floats:
+        """The value where every leg has a price, else NaN: only such values may be compared with each other."""
+        return np.where(self.unpriced_legs == 0, self.value_usd, np.nan)
+
 
 def add_up(values: DayValues) -> PortfolioValues:
     """A portfolio is the sum of its investments. Rows must be sorted by user_key, as `value_day` returns them."""
@@ -247,3 +252,27 @@ def add_up(values: DayValues) -> PortfolioValues:
         unpriced_legs=np.add.reduceat(values.unpriced_legs.astype(np.int32), starts),
         final=np.logical_and.reduceat(values.final, starts),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Contributions:
+    """Money put into each portfolio, by day."""
+
+    by_day: Mapping[date, tuple[NDArray[np.int32], Floats]]  # sorted user keys, USD
+
+    @classmethod
+    def from_legs(cls, legs: pl.DataFrame) -> "Contributions":
+        """Add up legs with the columns user_key, invested_on, amount_usd."""
+        totals = legs.group_by("invested_on", "user_key").agg(pl.col("amount_usd").sum()).sort("user_key")
+        parts = totals.partition_by("invested_on", as_dict=True)
+        return cls(
+            {day: (rows["user_key"].to_numpy(), rows["amount_usd"].to_numpy()) for (day,), rows in parts.items()}
+        )
+
+    def on(self, day: date, user_key: NDArray[np.int32]) -> Floats:
+        """USD put in on `day` by each of the users, who must be sorted and include everybody who invested."""
+        inflow = np.zeros(len(user_key))
+        if day in self.by_day:
+            users, amounts = self.by_day[day]
+            inflow[np.searchsorted(user_key, users)] = amounts
+        return inflow

@@ -60,10 +60,12 @@ class Lake:
         """Replace an unpartitioned table; same promise as `replace`."""
         return self._put(self.path(table), frame)
 
-    def read_table(self, table: str, schema: pl.Schema) -> pl.DataFrame:
-        """All rows of an unpartitioned table; empty when it was never written."""
-        path = self.path(table)
-        return pl.read_parquet(path, columns=schema.names()) if path.is_file() else pl.DataFrame(schema=schema)
+    def read_table(self, table: str, schema: pl.Schema, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """All rows of an unpartitioned table, or some of its columns; empty when it was never written."""
+        path, wanted = self.path(table), list(columns or schema.names())
+        if path.is_file():
+            return pl.read_parquet(path, columns=wanted)
+        return pl.DataFrame(schema=pl.Schema({name: schema[name] for name in wanted}))
 
     @staticmethod
     def _put(path: Path, frame: pl.DataFrame) -> tuple[str, bool]:

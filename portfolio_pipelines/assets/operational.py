@@ -1,0 +1,79 @@
+"""Core copies of what people enter: users, investments, the asset map. The database stays the place of truth.
+
+A copy is written again only when the database says that something changed since.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import polars as pl
+
+from portfolio_pipelines.assets.metadata import OWNERS, column_schema, written
+from portfolio_pipelines.resources.database import Database
+from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.partitions import PartitionWriter, frame_fingerprint
+from portfolio_pipelines.tables import (
+    ASSETS,
+    ASSETS_SCHEMA,
+    INVESTMENT_DAYS,
+    INVESTMENT_DAYS_SCHEMA,
+    INVESTMENT_LEGS,
+    INVESTMENT_LEGS_SCHEMA,
+    SUCCESSIONS,
+    SUCCESSIONS_SCHEMA,
+    USERS,
+    USERS_SCHEMA,
+)
+
+CODE_VERSION = "1"
+TABLES = {
+    "assets": (ASSETS, ASSETS_SCHEMA, "Assets: market ids, names, and what each provider calls them."),
+    "asset_successions": (SUCCESSIONS, SUCCESSIONS_SCHEMA, "Conversions of one asset into another, with their ratio."),
+    "users": (USERS, USERS_SCHEMA, "Users: the opaque id that people use, and the small key that the lake uses."),
+    "investment_legs": (
+        INVESTMENT_LEGS,
+        INVESTMENT_LEGS_SCHEMA,
+        "Coins of each investment with the quantity stored at purchase; current versions only.",
+    ),
+}
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            name,
+            description=description,
+            owners=OWNERS,
+            group_name="core",
+            kinds={"postgres", "parquet"},
+            code_version=CODE_VERSION,
+            metadata=column_schema(schema),
+        )
+        for name, (_, schema, description) in TABLES.items()
+    ]
+)
+def operational_tables(
+    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], database: dg.ResourceParam[Database]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Copy users, investments and the asset map into the lake."""
+    with database.writer(lake, context.run.run_id) as writer:
+        for name, (table, schema, _) in TABLES.items():
+            state = database.state_of(name)
+            if not writer.is_current(table, None, state, CODE_VERSION):
+                frame = database.load(name)
+                writer.write(table, None, frame, state, CODE_VERSION)
+                if name == "investment_legs":
+                    _write_days(writer, frame, state)
+            else:
+                frame = lake.read_table(table, schema)
+            yield dg.MaterializeResult(asset_key=name, metadata=written(frame))
+
+
+def _write_days(writer: PartitionWriter, legs: pl.DataFrame, state: str) -> None:
+    """One fingerprint for the investments of each day, so that a correction restates no day before it."""
+    days = [
+        (day, frame_fingerprint(rows))
+        for (day,), rows in legs.sort(legs.columns).partition_by("invested_on", as_dict=True).items()
+    ]
+    frame = pl.DataFrame(days, schema=INVESTMENT_DAYS_SCHEMA, orient="row").sort("invested_on")
+    writer.write(INVESTMENT_DAYS, None, frame, state, CODE_VERSION)

@@ -1,0 +1,132 @@
+"""What investments and portfolios were worth at each close. The arithmetic is in `finance`."""
+
+from datetime import date, timedelta
+
+import dagster as dg
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from portfolio_pipelines.assets.days import DAILY, ONE_RUN, days_of
+from portfolio_pipelines.assets.frames import (
+    frame_of_investments,
+    frame_of_portfolios,
+    investments_of,
+    track_record_of,
+)
+from portfolio_pipelines.assets.metadata import OWNERS, column_schema, written
+from portfolio_pipelines.finance.returns import TrackRecord, chain_day
+from portfolio_pipelines.finance.valuation import EPOCH, Contributions, Holdings, add_up, prices_by_day, value_day
+from portfolio_pipelines.resources.database import Database
+from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.partitions import chained, fingerprint
+from portfolio_pipelines.tables import (
+    INVESTMENT_DAYS,
+    INVESTMENT_DAYS_SCHEMA,
+    INVESTMENT_LEGS,
+    INVESTMENT_LEGS_SCHEMA,
+    INVESTMENT_PERFORMANCE,
+    INVESTMENT_PERFORMANCE_SCHEMA,
+    PORTFOLIO_PERFORMANCE,
+    PORTFOLIO_PERFORMANCE_SCHEMA,
+    PRICES,
+    PRICES_SCHEMA,
+    SUCCESSIONS,
+    SUCCESSIONS_SCHEMA,
+)
+
+INVESTMENTS_VERSION = "1"
+PORTFOLIOS_VERSION = "1"
+LEG_COLUMNS = ["user_key", "investment_key", "invested_on", "asset_id", "amount_usd", "quantity"]
+PRICE_COLUMNS = ["asset_id", "date", "close_usd", "last_close_usd", "status", "is_final"]
+
+
+@dg.asset(
+    deps=["prices_daily", "investment_legs", "asset_successions"],
+    partitions_def=DAILY,
+    backfill_policy=ONE_RUN,
+    group_name="core",
+    owners=OWNERS,
+    kinds={"parquet", "numpy"},
+    code_version=INVESTMENTS_VERSION,
+    metadata=column_schema(INVESTMENT_PERFORMANCE_SCHEMA),
+)
+def investment_performance(
+    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], database: dg.ResourceParam[Database]
+) -> dg.MaterializeResult[None]:
+    """Worth of every investment at every close since its purchase. A holding without a price is never worth 0."""
+    days = days_of(context)
+    made = _investments_made(lake, days)
+    rows, last = 0, pl.DataFrame(schema=INVESTMENT_PERFORMANCE_SCHEMA)
+    with database.writer(lake, context.run.run_id) as writer:
+        succession = writer.content(SUCCESSIONS)
+        inputs = {day: fingerprint(writer.content(PRICES, day), made[day], succession) for day in days}
+        changed = [
+            day for day in days if not writer.is_current(INVESTMENT_PERFORMANCE, day, inputs[day], INVESTMENTS_VERSION)
+        ]
+        if changed:
+            holdings = Holdings.from_legs(lake.read_table(INVESTMENT_LEGS, INVESTMENT_LEGS_SCHEMA, LEG_COLUMNS))
+            prices = prices_by_day(
+                lake.read(PRICES, changed, PRICES_SCHEMA, PRICE_COLUMNS),
+                lake.read_table(SUCCESSIONS, SUCCESSIONS_SCHEMA),
+                holdings.asset_ids,
+                changed,
+            )
+            for day, day_prices in zip(changed, prices, strict=True):
+                last = frame_of_investments(value_day(holdings, day_prices, day))
+                writer.write(INVESTMENT_PERFORMANCE, day, last, inputs[day], INVESTMENTS_VERSION)
+                rows += last.height
+    return dg.MaterializeResult(metadata=written(last, rows, days_computed=len(changed)))
+
+
+@dg.asset(
+    deps=["investment_performance"],
+    partitions_def=DAILY,
+    backfill_policy=ONE_RUN,
+    group_name="core",
+    owners=OWNERS,
+    kinds={"parquet", "numpy"},
+    code_version=PORTFOLIOS_VERSION,
+    metadata=column_schema(PORTFOLIO_PERFORMANCE_SCHEMA),
+)
+def portfolio_performance(
+    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], database: dg.ResourceParam[Database]
+) -> dg.MaterializeResult[None]:
+    """Each portfolio as the sum of its investments, with its time-weighted return."""
+    days = days_of(context)
+    made = _investments_made(lake, days)
+    rows, computed, last = 0, 0, pl.DataFrame(schema=PORTFOLIO_PERFORMANCE_SCHEMA)
+    track: tuple[date, NDArray[np.int32], TrackRecord] | None = None  # the day it is of, its users, their records
+    contributions: Contributions | None = None
+    with database.writer(lake, context.run.run_id) as writer:
+        for day in days:
+            before = day - timedelta(days=1)
+            inputs = fingerprint(
+                writer.content(INVESTMENT_PERFORMANCE, day), made[day], writer.content(PORTFOLIO_PERFORMANCE, before)
+            )
+            if writer.is_current(PORTFOLIO_PERFORMANCE, day, inputs, PORTFOLIOS_VERSION):
+                continue
+            if track is None or track[0] != before:
+                known = lake.read(PORTFOLIO_PERFORMANCE, [before], PORTFOLIO_PERFORMANCE_SCHEMA)
+                track = (before, known["user_key"].to_numpy(), track_record_of(known))
+            if contributions is None:
+                contributions = Contributions.from_legs(
+                    lake.read_table(INVESTMENT_LEGS, INVESTMENT_LEGS_SCHEMA, LEG_COLUMNS)
+                )
+            portfolios = add_up(investments_of(lake.read(INVESTMENT_PERFORMANCE, [day], INVESTMENT_PERFORMANCE_SCHEMA)))
+            users = portfolios.user_key
+            flow_in, flow_out = contributions.on(day, users), np.zeros(len(users))
+            linked = chain_day(
+                track[2].matched(track[1], users), (day - EPOCH).days, portfolios.complete_value_usd, flow_in, flow_out
+            )
+            track = (day, users, linked.track)
+            last = frame_of_portfolios(portfolios, flow_in, flow_out, linked)
+            writer.write(PORTFOLIO_PERFORMANCE, day, last, inputs, PORTFOLIOS_VERSION)
+            rows, computed = rows + last.height, computed + 1
+    return dg.MaterializeResult(metadata=written(last, rows, days_computed=computed))
+
+
+def _investments_made(lake: Lake, days: list[date]) -> dict[date, str]:
+    """A fingerprint of all investments made up to each day."""
+    made = lake.read_table(INVESTMENT_DAYS, INVESTMENT_DAYS_SCHEMA)
+    return chained(made.iter_rows(), days)

@@ -1,0 +1,187 @@
+"""From quotes to one close an asset and day. Asking is in `market.fetch`, deciding in `market.consensus`."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import polars as pl
+
+from portfolio_pipelines.assets.days import DAILY, ONE_RUN, days_of
+from portfolio_pipelines.assets.metadata import OWNERS, column_schema, written
+from portfolio_pipelines.market.benchmarks import CARRIED_OVER, benchmark_closes
+from portfolio_pipelines.market.consensus import STATE, decide_prices
+from portfolio_pipelines.market.quotes import QUOTES
+from portfolio_pipelines.market.restatements import restate
+from portfolio_pipelines.resources.database import Database
+from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.market_data import MarketData
+from portfolio_pipelines.resources.partitions import PartitionWriter, fingerprint, frame_fingerprint
+from portfolio_pipelines.tables import (
+    BENCHMARKS,
+    BENCHMARKS_SCHEMA,
+    PRICES,
+    PRICES_SCHEMA,
+    RAW_QUOTES,
+    RESTATEMENTS,
+    RESTATEMENTS_SCHEMA,
+)
+
+QUOTES_VERSION = "1"
+PRICES_VERSION = "1"
+BENCHMARKS_VERSION = "1"
+RESTATEMENTS_VERSION = "1"
+STATE_DAYS = 4
+"""The state is looked up this many days back: an index has no row on a weekend."""
+
+
+@dg.asset(
+    deps=["assets", "investment_legs", "asset_successions"],
+    partitions_def=DAILY,
+    backfill_policy=ONE_RUN,
+    group_name="raw",
+    owners=OWNERS,
+    kinds={"parquet"},
+    code_version=QUOTES_VERSION,
+    metadata=column_schema(QUOTES),
+)
+def raw_quotes(
+    context: dg.AssetExecutionContext,
+    lake: dg.ResourceParam[Lake],
+    database: dg.ResourceParam[Database],
+    market: dg.ResourceParam[MarketData],
+) -> dg.MaterializeResult[None]:
+    """What every provider answered for every tracked asset and day, failures included. Nothing is overwritten."""
+    days = days_of(context)
+    report = market.refresh(days, datetime.now(UTC), log=context.log.info)
+    quotes = market.quotes(days)
+    by_day = quotes.partition_by("date", as_dict=True)
+    with database.writer(lake, context.run.run_id) as writer:
+        for day in days:
+            rows = by_day.get((day,), quotes.clear())
+            writer.write(RAW_QUOTES, day, rows, frame_fingerprint(rows), QUOTES_VERSION)
+    outcomes = dict(quotes["outcome"].value_counts().sort("outcome").iter_rows())
+    return dg.MaterializeResult(
+        metadata=written(quotes, outcomes=outcomes, asked=report.asked, sample_market=report.is_sample)
+    )
+
+
+@dg.asset(
+    deps=["raw_quotes", "assets"],
+    partitions_def=DAILY,
+    backfill_policy=ONE_RUN,
+    group_name="core",
+    owners=OWNERS,
+    kinds={"parquet"},
+    code_version=PRICES_VERSION,
+    metadata=column_schema(PRICES_SCHEMA),
+)
+def prices_daily(
+    context: dg.AssetExecutionContext,
+    lake: dg.ResourceParam[Lake],
+    database: dg.ResourceParam[Database],
+    market: dg.ResourceParam[MarketData],
+) -> dg.MaterializeResult[None]:
+    """One close an asset and day, with the status that says how far it can be trusted."""
+    days = days_of(context)
+    overrides = database.overrides()
+    by_day = overrides.partition_by("date", as_dict=True)
+    policy = fingerprint(market.policy, market.weekday_assets)
+    with database.writer(lake, context.run.run_id) as writer:
+
+        def inputs(day: date) -> str:
+            manual = by_day.get((day,), overrides.clear())
+            before = [writer.content(PRICES, day - timedelta(days=back)) for back in range(1, STATE_DAYS + 1)]
+            return fingerprint(writer.content(RAW_QUOTES, day), frame_fingerprint(manual), policy, *before)
+
+        changed = _first_changed(writer, PRICES, days, inputs, PRICES_VERSION)
+        quotes = lake.read(RAW_QUOTES, changed, QUOTES)
+        state = _state_before(lake, changed[0]) if changed else pl.DataFrame(schema=STATE)
+        decided = decide_prices(quotes, overrides, state, market.weekday_assets, changed, market.policy)
+        rows = decided.partition_by("date", as_dict=True)
+        for day in changed:
+            frame = rows.get((day,), decided.clear()).sort("asset_id")
+            writer.write(PRICES, day, frame, inputs(day), PRICES_VERSION)
+    statuses = dict(decided["status"].value_counts().sort("status").iter_rows())
+    return dg.MaterializeResult(metadata=written(decided, statuses=statuses, days_computed=len(changed)))
+
+
+@dg.asset(
+    deps=["raw_quotes"],
+    partitions_def=DAILY,
+    backfill_policy=ONE_RUN,
+    group_name="core",
+    owners=OWNERS,
+    kinds={"parquet"},
+    code_version=RESTATEMENTS_VERSION,
+    metadata=column_schema(RESTATEMENTS_SCHEMA),
+)
+def price_restatements(
+    context: dg.AssetExecutionContext,
+    lake: dg.ResourceParam[Lake],
+    database: dg.ResourceParam[Database],
+    market: dg.ResourceParam[MarketData],
+) -> dg.MaterializeResult[None]:
+    """Closes of closed days that changed afterwards: old, new, when it became known, and the cause."""
+    days = days_of(context)
+    overrides = database.overrides()
+    by_day = overrides.partition_by("date", as_dict=True)
+    changes = []
+    with database.writer(lake, context.run.run_id) as writer:
+        for day in days:
+            manual = by_day.get((day,), overrides.clear())
+            inputs = fingerprint(writer.content(RAW_QUOTES, day), frame_fingerprint(manual), market.policy)
+            if not writer.is_current(RESTATEMENTS, day, inputs, RESTATEMENTS_VERSION):
+                changes.append(restate(lake.read(RAW_QUOTES, [day], QUOTES), manual, market.policy))
+                writer.write(RESTATEMENTS, day, changes[-1], inputs, RESTATEMENTS_VERSION)
+    found = pl.concat(changes) if changes else pl.DataFrame(schema=RESTATEMENTS_SCHEMA)
+    return dg.MaterializeResult(metadata=written(found, days_computed=len(changes)))
+
+
+@dg.asset(
+    deps=["prices_daily"],
+    partitions_def=DAILY,
+    backfill_policy=ONE_RUN,
+    group_name="core",
+    owners=OWNERS,
+    kinds={"parquet"},
+    code_version=BENCHMARKS_VERSION,
+    metadata=column_schema(BENCHMARKS_SCHEMA),
+)
+def benchmarks_daily(
+    context: dg.AssetExecutionContext,
+    lake: dg.ResourceParam[Lake],
+    database: dg.ResourceParam[Database],
+    market: dg.ResourceParam[MarketData],
+) -> dg.MaterializeResult[None]:
+    """Closes of Bitcoin, Ethereum and the S&P 500; the latter keeps its last close over weekends and says so."""
+    days = days_of(context)
+    with database.writer(lake, context.run.run_id) as writer:
+
+        def inputs(day: date) -> str:
+            return fingerprint(
+                *(writer.content(PRICES, day - timedelta(days=back)) for back in range(CARRIED_OVER.days + 1))
+            )
+
+        changed = _first_changed(writer, BENCHMARKS, days, inputs, BENCHMARKS_VERSION)
+        around = [changed[0] - timedelta(days=back) for back in range(1, CARRIED_OVER.days + 1)] if changed else []
+        closes = benchmark_closes(lake.read(PRICES, [*around, *changed], PRICES_SCHEMA), market.weekday_assets, changed)
+        rows = closes.partition_by("date", as_dict=True)
+        for day in changed:
+            writer.write(BENCHMARKS, day, rows.get((day,), closes.clear()), inputs(day), BENCHMARKS_VERSION)
+    return dg.MaterializeResult(metadata=written(closes, days_computed=len(changed)))
+
+
+def _first_changed(
+    writer: PartitionWriter, table: str, days: list[date], inputs: Callable[[date], str], version: str
+) -> list[date]:
+    """The days from the first one whose inputs changed: what follows may rest on it."""
+    for index, day in enumerate(days):
+        if not writer.is_current(table, day, inputs(day), version):
+            return days[index:]
+    return []
+
+
+def _state_before(lake: Lake, day: date) -> pl.DataFrame:
+    """What the days before knew of each asset: the newest row of the last few days."""
+    before = lake.read(PRICES, [day - timedelta(days=back) for back in range(1, STATE_DAYS + 1)], PRICES_SCHEMA)
+    return before.sort("date").group_by("asset_id", maintain_order=True).last().select(STATE.names())

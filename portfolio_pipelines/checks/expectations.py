@@ -1,0 +1,73 @@
+"""Great Expectations suites over core tables, each expectation a check of its own. Declarations, no arithmetic."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import dagster as dg
+import polars as pl
+
+from portfolio_pipelines.assets.days import days_of
+from portfolio_pipelines.checks.reporting import verdict
+from portfolio_pipelines.resources.database import Database
+from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.tables import PRICES, PRICES_SCHEMA
+
+Suite = Mapping[str, tuple[str, dict[str, Any]]]
+
+PRICE_SUITE: Final[Suite] = {
+    "price_is_positive": (
+        "expect_column_values_to_be_between",
+        {"column": "close_usd", "min_value": 0, "strict_min": True},
+    ),
+    "status_is_known": (
+        "expect_column_values_to_be_in_set",
+        {
+            "column": "status",
+            "value_set": ["ok", "stale", "disagreement", "no_source", "rate_limited", "manual"],
+        },
+    ),
+    "one_price_an_asset_and_day": (
+        "expect_compound_columns_to_be_unique",
+        {"column_list": ["asset_id", "date"]},
+    ),
+    "asset_is_named": ("expect_column_values_to_not_be_null", {"column": "asset_id"}),
+    "provider_is_named": (
+        "expect_column_values_to_not_be_null",
+        {"column": "provider", "row_condition": 'col("close_usd").notNull()', "condition_parser": "great_expectations"},
+    ),
+}
+
+
+def validate(frame: pl.DataFrame, suite: Suite) -> Iterator[tuple[str, bool, dict[str, bool | int | float | str]]]:
+    """Run a suite once; yield name, verdict and counts of each expectation."""
+    import great_expectations as gx  # 5 s and 265 MB: only where needed
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
+    whole = asset.add_batch_definition_whole_dataframe("whole")
+    expectations = gx.ExpectationSuite(name="suite")
+    for name, (kind, arguments) in suite.items():
+        expectations.add_expectation_configuration(
+            ExpectationConfiguration(type=kind, kwargs=dict(arguments), meta={"check": name})
+        )
+    batch = whole.get_batch(batch_parameters={"dataframe": frame.to_pandas()})
+    for result in batch.validate(expectations, result_format="SUMMARY").results:
+        counts = {key: value for key, value in result.result.items() if isinstance(value, bool | int | float | str)}
+        if result.exception_info and result.exception_info.get("exception_message"):
+            counts["exception"] = str(result.exception_info["exception_message"])
+        yield str(result.expectation_config.meta["check"]), bool(result.success), counts
+
+
+@dg.multi_asset_check(
+    specs=[dg.AssetCheckSpec(name, asset="prices_daily", blocking=True) for name in PRICE_SUITE],
+    name="prices_daily_expectations",
+)
+def prices_daily_expectations(
+    context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake], database: dg.ResourceParam[Database]
+) -> Iterator[dg.AssetCheckResult]:
+    """Prices are positive, unique, of a known status, and name who gave them."""
+    frame = lake.read(PRICES, days_of(context), PRICES_SCHEMA, ["asset_id", "date", "close_usd", "status", "provider"])
+    for name, passed, counts in validate(frame, PRICE_SUITE):
+        yield verdict(context, database, "prices_daily", name, passed, counts)
