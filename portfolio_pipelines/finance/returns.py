@@ -115,7 +115,7 @@ def chain_day(track: TrackRecord, day: int, values: Floats, inflows: Floats, out
     gap = day - track.day
     base = np.where(first, 0.0, track.value_usd) + waiting_in
     linked = complete & (base >= LEAST_INVESTED_USD) & (first | (gap - 1 <= LONGEST_GAP_DAYS))
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         since = np.where(linked, (values + waiting_out) / base - 1, np.nan)
     index = np.where(linked, track.index * (1 + since), np.where(complete, 1.0, track.index))
     moved = replace(
