@@ -1,0 +1,185 @@
+{{ config(materialized='table') }}
+with price_counts as (
+    select
+        date,
+        count(*) as n,
+        count(*) filter (where status in ('ok', 'manual')) as fresh,
+        count(*) filter (where status = 'stale') as stale,
+        count(*) filter (where status = 'disagreement') as disagreement,
+        count(*) filter (where close_usd is null) as missing
+    from {{ ref('prices_daily') }}
+    group by date
+),
+
+portfolios as (
+    select
+        date,
+        count(*) as n,
+        sum(coalesce(value_usd, 0)) as value_usd,
+        sum(stale_usd) as stale_usd,
+        sum(missing_usd) as missing_usd,
+        sum(unpriced_legs) as unpriced_legs,
+        count(*) filter (where {{ coverage() }} < 0.95) as below_95,
+        bool_and(is_final) as is_final
+    from {{ ref('fct_portfolio_values') }}
+    group by date
+),
+
+investments as (
+    select date, count(*) as n
+    from {{ ref('fct_investment_values') }}
+    group by date
+),
+
+purchases as (
+    select invested_on, count(*) as n
+    from {{ ref('dim_investments') }}
+    group by invested_on
+),
+
+expected as (
+    select portfolios.date, sum(purchases.n) as n
+    from portfolios
+    inner join purchases on portfolios.date >= purchases.invested_on
+    group by portfolios.date
+),
+
+newest as (
+    select
+        (select min(invested_on) from {{ ref('dim_investments') }}) as first_date,
+        (select max(date) from {{ ref('days') }} where is_closed) as closed_date,
+        (select max(date) from {{ ref('days') }} where is_final) as final_date,
+        (select max(date) from {{ ref('days') }}) as valued_date
+),
+
+checks as (
+    select distinct on (check_name, asset) check_name, asset, severity, passed, checked_at
+    from {{ source('lake', 'check_results') }}
+    order by check_name, asset, checked_at desc
+),
+
+metrics as (
+    select
+        date,
+        'prices_fresh_share' as metric,
+        fresh / n as value,
+        case when fresh / n >= 0.95 then 'ok' else 'warn' end as status,
+        'Share of the prices of the day that are ok or set by hand; warn below 0.95' as description
+    from price_counts
+    union all
+    select
+        date,
+        'prices_stale_share',
+        stale / n,
+        case when stale / n <= 0.05 then 'ok' else 'warn' end,
+        'Share of the prices carried over from an earlier day; warn above 0.05'
+    from price_counts
+    union all
+    select
+        date,
+        'prices_disagreement_share',
+        disagreement / n,
+        case when disagreement = 0 then 'ok' else 'warn' end,
+        'Share of the prices on which providers disagree; warn above 0'
+    from price_counts
+    union all
+    select
+        date,
+        'prices_missing_share',
+        missing / n,
+        case when missing = 0 then 'ok' else 'warn' end,
+        'Share of the known assets without a usable price; warn above 0'
+    from price_counts
+    union all
+    select
+        date,
+        'value_coverage',
+        (value_usd - stale_usd) / nullif(value_usd + missing_usd, 0),
+        case
+            when value_usd + missing_usd = 0 then 'unknown'
+            when (value_usd - stale_usd) / (value_usd + missing_usd) >= 0.99 then 'ok'
+            when (value_usd - stale_usd) / (value_usd + missing_usd) >= 0.95 then 'warn'
+            else 'fail'
+        end,
+        'Share of all portfolios'' worth that rests on fresh prices; warn below 0.99, fail below 0.95'
+    from portfolios
+    union all
+    select
+        date,
+        'users_below_95_coverage',
+        below_95,
+        case when below_95 = 0 then 'ok' else 'warn' end,
+        'Users whose own coverage is below 0.95; warn above 0'
+    from portfolios
+    union all
+    select
+        date,
+        'unpriced_legs',
+        unpriced_legs,
+        case when unpriced_legs = 0 then 'ok' else 'warn' end,
+        'Coins of investments without a usable price: their investments show no result that day; warn above 0'
+    from portfolios
+    union all
+    select
+        date,
+        'missing_investment_rows',
+        expected.n - coalesce(investments.n, 0),
+        case when expected.n = coalesce(investments.n, 0) then 'ok' else 'fail' end,
+        'Investments bought on or before the day that have no row on it; fail unless 0'
+    from expected
+    left join investments using (date)
+    union all
+    select
+        date,
+        'is_final',
+        cast(is_final as int),
+        case when is_final then 'ok' else 'provisional' end,
+        '1 when no price of the day can change any more, else 0'
+    from portfolios
+    union all
+    select
+        closed_date,
+        'latest_closed_day_age',
+        valued_date - closed_date,
+        case when closed_date is null then 'unknown' else 'ok' end,
+        'The date is the newest closed day; the value is by how many days the newest valued day is ahead of it'
+    from newest
+    union all
+    select
+        valued_date,
+        'non_final_days',
+        (select count(*) from portfolios where not is_final),
+        case when valued_date - coalesce(final_date, first_date) <= 3 then 'ok' else 'warn' end,
+        'Valued days that may still change; warn when the newest final day is more than 3 days back'
+    from newest
+    union all
+    select
+        valued_date,
+        'missing_days',
+        (valued_date - first_date + 1)
+        - (select count(*) from portfolios where portfolios.date >= first_date),
+        case
+            when (valued_date - first_date + 1)
+                = (select count(*) from portfolios where portfolios.date >= first_date) then 'ok'
+            else 'fail'
+        end,
+        'Days since the first purchase that were never valued; fail unless 0'
+    from newest
+    union all
+    select
+        cast(checked_at as date),
+        'check:' || asset || ':' || check_name,
+        cast(passed as int),
+        case when passed then 'ok' when severity = 'WARN' then 'warn' else 'fail' end,
+        'Newest verdict of this check: 1 passed, 0 failed; the date is when it ran'
+    from checks
+)
+
+select
+    date,
+    metric,
+    cast(value as double) as value,
+    status,
+    description
+from metrics
+where date is not null

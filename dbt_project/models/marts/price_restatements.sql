@@ -1,0 +1,11 @@
+{{ config(materialized='table') }}
+select
+    asset_id,
+    date,
+    known_at,
+    old_close_usd,
+    new_close_usd,
+    old_source,
+    new_source,
+    cause
+from {{ source('lake', 'price_restatements') }}

@@ -1,0 +1,13 @@
+{# Every investment has a row on every valued day since its purchase. It warns: a day that was computed before an
+   investment was imported is healed by the next run, and the scorecard counts it until then. #}
+{% test every_day_since_purchase(model) %}
+select investments.user_id, investments.investment_id, suspects.date, investments.invested_on
+from ({{ days_with_other_investments(model, ref('dim_investments')) }}) as suspects
+inner join {{ ref('dim_investments') }} as investments on suspects.date >= investments.invested_on
+left join {{ model }} as daily
+    on
+        investments.user_key = daily.user_key
+        and investments.investment_key = daily.investment_key
+        and suspects.date = daily.date
+where daily.date is null
+{% endtest %}

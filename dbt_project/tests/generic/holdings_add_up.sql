@@ -1,0 +1,26 @@
+{# The assets of the newest day add up to the portfolio's value. It warns: they differ while an import is in the lake
+   and the newest day was not computed again. #}
+{% test holdings_add_up(model) %}
+with held as (
+    select user_id, sum(value_usd) as value_usd
+    from {{ model }}
+    group by user_id
+),
+
+portfolios as (
+    select users.user_id, daily.value_usd
+    from {{ ref('fct_portfolio_values') }} as daily
+    inner join {{ ref('days') }} as days on daily.date = days.date and days.is_newest
+    inner join {{ ref('dim_users') }} as users on daily.user_key = users.user_key
+)
+
+select
+    coalesce(held.user_id, portfolios.user_id) as user_id,
+    held.value_usd as sum_of_assets_usd,
+    portfolios.value_usd as portfolio_value_usd
+from held
+full join portfolios on held.user_id = portfolios.user_id
+where
+    abs(coalesce(held.value_usd, 0) - coalesce(portfolios.value_usd, 0))
+    > 0.005 + 1e-9 * coalesce(portfolios.value_usd, 0)
+{% endtest %}

@@ -1,0 +1,8 @@
+{# No key twice. A table that is loaded by day is looked at in its changed days alone: the other days passed before. #}
+{% test one_row_per(model, columns, lake_table=none) %}
+select {{ columns | join(', ') }}, count(*) as rows_of_this_key
+from {{ model }}
+{% if lake_table %}where {{ changed_days(lake_table) }}{% endif %}
+group by {{ columns | join(', ') }}
+having count(*) > 1
+{% endtest %}

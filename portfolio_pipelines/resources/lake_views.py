@@ -1,0 +1,164 @@
+"""The lake as the marts' build sees it: a typed view for each core table, and a fingerprint for each of its files.
+
+Belongs here: which files a core table consists of, whether they changed. What is made of them is dbt's business.
+"""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from portfolio_pipelines import tables
+from portfolio_pipelines.resources.files import content_hash
+from portfolio_pipelines.resources.lake import Lake
+
+if TYPE_CHECKING:
+    import duckdb
+
+SOURCES: Final[Mapping[str, pl.Schema]] = {
+    tables.PRICES: tables.PRICES_SCHEMA,
+    tables.RESTATEMENTS: tables.RESTATEMENTS_SCHEMA,
+    tables.BENCHMARKS: tables.BENCHMARKS_SCHEMA,
+    tables.ASSETS: tables.ASSETS_SCHEMA,
+    tables.USERS: tables.USERS_SCHEMA,
+    tables.INVESTMENT_LEGS: tables.INVESTMENT_LEGS_SCHEMA,
+    tables.SUCCESSIONS: tables.SUCCESSIONS_SCHEMA,
+    tables.INVESTMENT_PERFORMANCE: tables.INVESTMENT_PERFORMANCE_SCHEMA,
+    tables.PORTFOLIO_PERFORMANCE: tables.PORTFOLIO_PERFORMANCE_SCHEMA,
+    tables.PARTITION_LOG: tables.PARTITION_LOG_SCHEMA,
+    tables.CHECK_RESULTS: tables.CHECK_RESULTS_SCHEMA,
+}
+"""What the marts are made of."""
+
+BOOKKEEPING: Final[Mapping[str, tuple[str, ...]]] = {
+    "partition_log": ("table", "partition", "code_version", "input_hash", "content_hash"),
+    "check_results": ("check_name", "asset", "severity", "passed"),
+}
+"""Tables that every run rewrites with new run ids and times; only a change of these columns is worth a build."""
+
+_CARRIED: Final = frozenset(
+    {
+        "last_close_usd", "last_close_date", "refused_since",
+        "track_index", "track_value_usd", "track_date", "track_inflow_usd", "track_outflow_usd",
+    }
+)  # fmt: skip
+"""Columns that carry a computation from one day to the next: nobody's business outside it."""
+
+_SQL_TYPES: Final[Mapping[object, str]] = {
+    pl.String: "varchar",
+    pl.Date: "date",
+    pl.Float64: "double",
+    pl.Int16: "smallint",
+    pl.Int32: "integer",
+    pl.Boolean: "boolean",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One file of a core table, as it was when the warehouse was built.
+
+    The times and sizes only tell which files need to be read again to know their content hash.
+    """
+
+    table_name: str
+    partition: str  # YYYY-MM-DD, or "all" for a table without days
+    content_hash: str
+    size: int
+    modified_ns: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Table and partition."""
+        return self.table_name, self.partition
+
+
+def short_name(table: str) -> str:
+    """core/prices_daily is prices_daily in the warehouse."""
+    return table.rpartition("/")[2]
+
+
+def read_partitions(lake: Lake, known: Mapping[tuple[str, str], Partition]) -> dict[tuple[str, str], Partition]:
+    """The files that the marts are made of, each with the hash of its content.
+
+    The hash is that of the file itself, not the one the partition log remembers, so that a file and its log entry
+    cannot disagree. A file whose size and time are those of `known` is not read again.
+    """
+
+    def look(item: tuple[str, str, Path]) -> Partition:
+        table_name, partition, path = item
+        stat = path.stat()
+        before = known.get((table_name, partition))
+        if before and (before.size, before.modified_ns) == (stat.st_size, stat.st_mtime_ns):
+            return before
+        return Partition(table_name, partition, _hash(table_name, path), stat.st_size, stat.st_mtime_ns)
+
+    with ThreadPoolExecutor(max_workers=4) as threads:  # hashing releases the interpreter
+        return {found.key: found for found in threads.map(look, _files(lake))}
+
+
+def create_views(connection: "duckdb.DuckDBPyConnection", lake: Lake) -> None:
+    """Create schema `lake` with one typed view for each core table; a table without files is an empty view."""
+    connection.execute("create schema if not exists lake")
+    for table, whole_schema in SOURCES.items():
+        schema = {name: kind for name, kind in whole_schema.items() if name not in _CARRIED}
+        columns = ", ".join(_column(name, kind) for name, kind in schema.items())
+        parts = [f"select {columns} from {reader}" for reader in _readers(lake, table)]  # noqa: S608 names of our own
+        if not parts:
+            empty = ", ".join(f"cast(null as {_sql_type(kind)}) as {_quoted(name)}" for name, kind in schema.items())
+            parts = [f"select {empty} where false"]  # noqa: S608
+        connection.execute(f"create or replace view lake.{short_name(table)} as {' union all '.join(parts)}")
+
+
+def drop_views(connection: "duckdb.DuckDBPyConnection") -> None:
+    """Cut the file off from the lake: what is served reads nothing outside itself."""
+    connection.execute("drop schema if exists lake cascade")
+
+
+def _files(lake: Lake) -> Iterator[tuple[str, str, Path]]:
+    for table in SOURCES:
+        for day in sorted(lake.days(table)):
+            yield short_name(table), day.isoformat(), lake.path(table, day)
+        if lake.path(table).is_file():
+            yield short_name(table), "all", lake.path(table)
+
+
+def _readers(lake: Lake, table: str) -> Iterator[str]:
+    if lake.days(table):
+        pattern = _literal(str(lake.root / table / "date=*" / "data.parquet"))
+        yield f"read_parquet({pattern}, hive_partitioning = true, hive_types = {{'date': date}})"
+    if lake.path(table).is_file():
+        yield f"read_parquet({_literal(str(lake.path(table)))}, hive_partitioning = false)"
+
+
+def _column(name: str, kind: pl.DataType) -> str:
+    if kind == tables.UTC_TIME:  # stored as plain UTC: a zoned type would be shown in each reader's own zone
+        return f"cast({_quoted(name)} at time zone 'UTC' as timestamp) as {_quoted(name)}"
+    if name == "date":  # a cast would hide the hive column from pruning
+        return _quoted(name)
+    return f"cast({_quoted(name)} as {_sql_type(kind)}) as {_quoted(name)}"
+
+
+def _sql_type(kind: pl.DataType) -> str:
+    return "timestamp" if kind == tables.UTC_TIME else _SQL_TYPES[kind.base_type()]
+
+
+def _hash(table_name: str, path: Path) -> str:
+    columns = BOOKKEEPING.get(table_name)
+    if columns is None:
+        return content_hash(path.read_bytes())
+    frame = pl.read_parquet(path)
+    if table_name == "check_results":
+        frame = frame.sort("checked_at").unique(["check_name", "asset"], keep="last")
+    return content_hash(frame.select(columns).unique().sort(columns).write_csv().encode())
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

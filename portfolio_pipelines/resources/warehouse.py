@@ -1,0 +1,330 @@
+"""The warehouse: one DuckDB file with the marts, replaced whole when a build has passed every test.
+
+Belongs here: deciding what changed, the build file, publishing it by a rename. The models and tests are in
+`dbt_project`, running dbt is `dbt_build`, the lake's files are `lake_views`.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from portfolio_pipelines.resources.dbt_build import DbtProject, NodeResult, first_rows
+from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.lake_views import Partition, create_views, drop_views, read_partitions
+from portfolio_pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+logger = logging.getLogger(__name__)
+
+FULL_REBUILD_SHARE: Final = 0.5
+"""Above this share of changed days a build from nothing is faster, and leaves no holes in the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class TestFailure:
+    """A model that could not be built, or a test that found rows."""
+
+    __test__ = False  # not a test of pytest
+
+    result: NodeResult
+    rows: Sequence[Mapping[str, object]] = ()
+
+    def __str__(self) -> str:
+        what = f"{self.result.kind.replace('_', ' ')} {self.result.name}"
+        if not self.rows:
+            return f"{what}: {(self.result.message or self.result.status).strip()}"
+        shown = "\n".join("    " + ", ".join(f"{name}={value}" for name, value in row.items()) for row in self.rows)
+        return f"{what} found {self.result.failures} rows, the first:\n{shown}"
+
+
+class WarehouseBuildError(RuntimeError):
+    """The marts did not pass; the warehouse is what it was before.
+
+    Attributes:
+        failures: What failed, with the first failing rows.
+        results: Every model and test that ran.
+    """
+
+    def __init__(self, failures: Sequence[TestFailure], results: Sequence[NodeResult]) -> None:
+        self.failures = list(failures)
+        self.results = list(results)
+        shown = "\n".join(f"- {failure}" for failure in failures)
+        super().__init__(f"the marts were not published, the previous warehouse stays:\n{shown}")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """A finished build, or the finding that there was nothing to do."""
+
+    skipped: bool
+    reason: str
+    results: Sequence[NodeResult]  # of the build that made the file, also when this one was skipped
+    row_counts: Mapping[str, int] = field(default_factory=dict)  # by schema.table, tables only
+    changed: Mapping[str, int] = field(default_factory=dict)  # changed partitions by core table
+    warnings: Sequence[TestFailure] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """The DuckDB file that serves the marts, and how it is made from the lake.
+
+    Args:
+        path: The file people open.
+        lake: What it is built from.
+        project: The dbt project that builds `build_path`.
+    """
+
+    path: Path
+    lake: Lake
+    project: DbtProject
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "Warehouse":
+        """The warehouse of an installation."""
+        path = settings.warehouse
+        project = DbtProject(settings.home.absolute() / "dbt", cls._build_path(path), settings.duckdb_memory)
+        return cls(path, Lake(settings.lake), project)
+
+    @staticmethod
+    def _build_path(path: Path) -> Path:
+        return path.parent / f".{path.stem}.build" / path.name  # same file system: a rename publishes it
+
+    @cached_property
+    def build_path(self) -> Path:
+        """The file that is being built; its folder is removed afterwards."""
+        return self.project.database
+
+    @contextmanager
+    def connect(self) -> Iterator["duckdb.DuckDBPyConnection"]:
+        """A read-only connection to the finished marts, given back even when the body raises.
+
+        Raises:
+            FileNotFoundError: If nothing was built yet.
+        """
+        import duckdb
+
+        if not self.path.is_file():
+            msg = f"there is no warehouse at {self.path}; run `portfolio run` first"
+            raise FileNotFoundError(msg)
+        connection = duckdb.connect(str(self.path), read_only=True)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def build(self, *, full: bool = False) -> BuildResult:
+        """Bring the marts up to date with the lake.
+
+        Args:
+            full: Build from nothing even when the previous warehouse could be continued.
+
+        Returns:
+            What was built; `skipped` when the warehouse already holds exactly this.
+
+        Raises:
+            WarehouseBuildError: If a model or a blocking test failed. The old file is untouched.
+        """
+        started = time.monotonic()
+        with self._alone():
+            before = _read_state(self.path)
+            partitions = read_partitions(self.lake, before.partitions)
+            changed = _changed(before.partitions, partitions)
+            same_code = before.code_hash == self.project.code_hash
+            if same_code and not changed and not full:
+                logger.info("the marts are up to date: no core table changed since they were built")
+                return BuildResult(True, "no core table and no model changed", before.results, before.row_counts)
+            new_file = full or not same_code or _mostly_new(before.partitions, changed, partitions)
+            try:
+                self._prepare(new_file, changed if not new_file else sorted(partitions))
+                results = self.project.build(unit_tests=not same_code)
+                warnings = self._judge(results)
+                row_counts = self._finish(results, partitions)
+                self._publish()
+            finally:
+                shutil.rmtree(self.build_path.parent, ignore_errors=True)
+        counted: dict[str, int] = {}
+        for table_name, _ in changed:
+            counted[table_name] = counted.get(table_name, 0) + 1
+        reason = "built from nothing" if new_file else "changed partitions replaced"
+        return BuildResult(False, reason, results, row_counts, counted, warnings, time.monotonic() - started)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One build at a time; the system gives the lock of a killed process back."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with (self.path.parent / f".{self.path.stem}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _prepare(self, new_file: bool, changed: Sequence[tuple[str, str]]) -> None:
+        shutil.rmtree(self.build_path.parent, ignore_errors=True)  # left by a build that was killed
+        self.build_path.parent.mkdir(parents=True)
+        if not new_file:
+            shutil.copyfile(self.path, self.build_path)
+        with self._open_build() as connection:
+            create_views(connection, self.lake)
+            connection.execute("create schema if not exists meta")
+            connection.execute("create or replace table meta.changed_partitions (table_name varchar, date date)")
+            days = [(table_name, partition) for table_name, partition in changed if partition != "all"]
+            if days:
+                connection.executemany("insert into meta.changed_partitions values (?, cast(? as date))", days)
+
+    def _judge(self, results: Sequence[NodeResult]) -> list[TestFailure]:
+        """The warnings, with their first rows.
+
+        Raises:
+            WarehouseBuildError: If anything failed.
+        """
+        with self._open_build() as connection:
+            found = [
+                TestFailure(result, _rows(connection, result))
+                for result in results
+                if result.blocks or result.status == "warn"
+            ]
+        failed = [failure for failure in found if failure.result.blocks]
+        if failed:
+            raise WarehouseBuildError(failed, results)
+        for warning in found:
+            logger.warning("%s", warning)
+        return found
+
+    def _finish(
+        self, results: Sequence[NodeResult], partitions: Mapping[tuple[str, str], Partition]
+    ) -> dict[str, int]:
+        import polars as pl
+
+        with self._open_build() as connection:
+            drop_views(connection)
+            rows = pl.DataFrame([asdict(part) for part in partitions.values()], schema=_PARTITION_COLUMNS)
+            connection.register("rows", rows.to_arrow())
+            connection.execute("create or replace table meta.built_partitions as select * from rows")
+            connection.unregister("rows")
+            connection.execute("drop table if exists meta.changed_partitions")
+            row_counts = _row_counts(connection)
+            connection.execute("create or replace table meta.build (code_hash varchar, results json, row_counts json)")
+            connection.execute(
+                "insert into meta.build values (?, ?, ?)",
+                [self.project.code_hash, json.dumps([asdict(r) for r in results]), json.dumps(row_counts)],
+            )
+            connection.execute("force checkpoint")
+        return row_counts
+
+    def _publish(self) -> None:
+        with self.build_path.open("rb") as file:
+            os.fsync(file.fileno())
+        self.path.with_name(f"{self.path.name}.wal").unlink(missing_ok=True)  # would be replayed into the new file
+        self.build_path.replace(self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    @contextmanager
+    def _open_build(self) -> Iterator["duckdb.DuckDBPyConnection"]:
+        import duckdb
+
+        connection = duckdb.connect(str(self.build_path), config={"memory_limit": self.project.memory})
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a warehouse file remembers of its own build."""
+
+    code_hash: str = ""
+    partitions: Mapping[tuple[str, str], Partition] = field(default_factory=dict)
+    results: Sequence[NodeResult] = ()
+    row_counts: Mapping[str, int] = field(default_factory=dict)
+
+
+_PARTITION_COLUMNS: Final = {
+    "table_name": str,
+    "partition": str,
+    "content_hash": str,
+    "size": int,
+    "modified_ns": int,
+}
+
+
+def _read_state(path: Path) -> _State:
+    import duckdb
+
+    if not path.is_file():
+        return _State()
+    try:
+        connection = duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as error:
+        logger.warning("%s cannot be read and is built anew: %s", path, error)
+        return _State()
+    try:
+        rows = connection.execute(
+            "select table_name, partition, content_hash, size, modified_ns from meta.built_partitions"
+        ).fetchall()
+        build = connection.execute("select code_hash, results, row_counts from meta.build").fetchone()
+    except duckdb.CatalogException:
+        logger.warning("%s was not made by a build of ours and is built anew", path)
+        return _State()
+    finally:
+        connection.close()
+    if build is None:
+        return _State()
+    parts = [Partition(*row) for row in rows]
+    results = [NodeResult(**result) for result in json.loads(build[1])]
+    return _State(build[0], {part.key: part for part in parts}, results, json.loads(build[2]))
+
+
+def _changed(
+    before: Mapping[tuple[str, str], Partition], now: Mapping[tuple[str, str], Partition]
+) -> list[tuple[str, str]]:
+    """Partitions that are new, hold something else, or vanished."""
+    return sorted(
+        key
+        for key in before.keys() | now.keys()
+        if key not in before or key not in now or before[key].content_hash != now[key].content_hash
+    )
+
+
+def _mostly_new(
+    before: Mapping[tuple[str, str], Partition],
+    changed: Sequence[tuple[str, str]],
+    now: Mapping[tuple[str, str], Partition],
+) -> bool:
+    days = sum(1 for _, partition in now if partition != "all")
+    changed_days = sum(1 for _, partition in changed if partition != "all")
+    return not before or changed_days > FULL_REBUILD_SHARE * max(days, 1)
+
+
+def _rows(connection: "duckdb.DuckDBPyConnection", result: NodeResult) -> list[Mapping[str, object]]:
+    import duckdb
+
+    if result.kind != "test" or not result.sql or result.status not in {"fail", "warn"}:
+        return []
+    try:
+        return first_rows(connection, result.sql)
+    except duckdb.Error as error:  # the verdict stands without its illustration
+        logger.warning("the failing rows of %s cannot be shown: %s", result.name, error)
+        return []
+
+
+def _row_counts(connection: "duckdb.DuckDBPyConnection") -> dict[str, int]:
+    names = connection.execute(
+        "select schema_name, table_name, estimated_size from duckdb_tables() "
+        "where schema_name in ('intermediate', 'marts') order by all"
+    ).fetchall()
+    return {f"{schema}.{table}": int(size) for schema, table, size in names}
