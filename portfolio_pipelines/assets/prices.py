@@ -85,7 +85,7 @@ def prices_daily(
     days = days_of(context)
     overrides = database.overrides()
     by_day = overrides.partition_by("date", as_dict=True)
-    policy = fingerprint(market.policy, market.weekday_assets)
+    policy = fingerprint(market.policy, sorted(market.weekday_assets))
     with database.writer(lake, context.run.run_id) as writer:
 
         def inputs(day: date) -> str:

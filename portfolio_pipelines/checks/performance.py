@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from portfolio_pipelines.assets.days import days_of
-from portfolio_pipelines.checks.reporting import verdict
+from portfolio_pipelines.checks.reporting import Details, verdict
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.tables import (
@@ -37,7 +37,7 @@ def no_leg_is_an_orphan(
     )
     orphans = legs.join(lake.read_table(ASSETS, ASSETS_SCHEMA, ["asset_id"]), on="asset_id", how="anti")
     empty = legs.filter((pl.col("quantity") <= 0) | (pl.col("amount_usd") <= 0) | pl.col("quantity").is_null())
-    details = {
+    details: Details = {
         "legs": legs.height,
         "orphans": orphans.height,
         "not_positive": empty.height,
@@ -59,7 +59,7 @@ def no_investment_is_lost(
         expected = made.filter(pl.col("invested_on") <= day).height
         if rows.height != expected or rows["investment_key"].n_unique() != expected:
             wrong.append(f"{day}: {rows.height} rows for {expected} investments")
-    details = {"days": len(days_of(context)), "wrong_days": len(wrong), "first": "; ".join(wrong[:MOST_NAMED])}
+    details: Details = {"days": len(days_of(context)), "wrong_days": len(wrong), "first": "; ".join(wrong[:MOST_NAMED])}
     return verdict(context, database, "investment_performance", "no_investment_is_lost", not wrong, details)
 
 
@@ -69,7 +69,7 @@ def no_day_is_missing_since_purchase(
 ) -> dg.AssetCheckResult:
     """Every day from the first purchase to the end of the run is valued; `portfolio backfill` fills the others."""
     missing = missing_days(lake, days_of(context)[-1])
-    details = {
+    details: Details = {
         "missing_days": len(missing),
         "first": ", ".join(str(day) for day in missing[:MOST_NAMED]),
         "what_to_do": f"portfolio backfill --from {missing[0]} --to {missing[-1]} --only-missing" if missing else "",
@@ -99,7 +99,7 @@ def portfolios_are_the_sum_of_their_investments(
         compared, worst = compared + wholes.height, max(worst, difference)
         if not difference < CENT:
             off.append(f"{day}: {difference:.2f} USD")
-    details = {"portfolios": compared, "largest_difference_usd": worst, "first": "; ".join(off[:MOST_NAMED])}
+    details: Details = {"portfolios": compared, "largest_difference_usd": worst, "first": "; ".join(off[:MOST_NAMED])}
     return verdict(
         context, database, "portfolio_performance", "portfolios_are_the_sum_of_their_investments", not off, details
     )
@@ -118,7 +118,12 @@ def portfolios_rest_on_fresh_prices(
     coverage = (value - stale) / expected if expected > 0 else 1.0
     fresh = pl.col("value_usd") - pl.col("stale_usd")
     low = rows.filter(fresh < LEAST_COVERAGE * (pl.col("value_usd") + pl.col("missing_usd"))).height
-    details = {"day": str(day), "coverage": coverage, "portfolios": rows.height, "portfolios_below_95_percent": low}
+    details: Details = {
+        "day": str(day),
+        "coverage": coverage,
+        "portfolios": rows.height,
+        "portfolios_below_95_percent": low,
+    }
     return verdict(
         context,
         database,
@@ -148,7 +153,7 @@ def missing_days(lake: Lake, until: date) -> list[date]:
     first = _investments_by_day(lake)["invested_on"].min()
     if not isinstance(first, date):
         return []
-    there = lake.days(PORTFOLIO_PERFORMANCE)
+    there = lake.days(INVESTMENT_PERFORMANCE)
     return [day for offset in range((until - first).days + 1) if (day := first + timedelta(days=offset)) not in there]
 
 

@@ -6,6 +6,8 @@ import dagster as dg
 
 from portfolio_pipelines.resources.database import Database
 
+Details = Mapping[str, bool | int | float | str]
+
 
 def verdict(
     context: dg.AssetCheckExecutionContext,
@@ -13,7 +15,7 @@ def verdict(
     asset: str,
     check_name: str,
     passed: bool,
-    details: Mapping[str, bool | int | float | str],
+    details: Details,
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
 ) -> dg.AssetCheckResult:
     """Record a verdict and return it. Blocking checks stop what is downstream when they fail with severity ERROR."""

@@ -1,0 +1,121 @@
+"""What a run has to do: which days are missing, changed or not final yet. It decides nothing about figures.
+
+The rule: a day is due when one of its files is missing, when a provider may still say something new about it, or when
+what it was made from has changed since. From the first due day to the last everything runs as one range; days whose
+inputs did not change are recognised inside the run and left alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+import polars as pl
+
+from portfolio_pipelines.resources.database import Database
+from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.market_data import MarketData
+from portfolio_pipelines.resources.partitions import PartitionWriter, fingerprint, frame_fingerprint
+from portfolio_pipelines.tables import (
+    BENCHMARKS,
+    INVESTMENT_PERFORMANCE,
+    PORTFOLIO_PERFORMANCE,
+    PRICES,
+    RAW_QUOTES,
+    RESTATEMENTS,
+)
+
+DAILY_TABLES: Final = (RAW_QUOTES, PRICES, RESTATEMENTS, BENCHMARKS, INVESTMENT_PERFORMANCE, PORTFOLIO_PERFORMANCE)
+OPERATIONAL: Final = {
+    "assets": "core/assets",
+    "asset_successions": "core/asset_successions",
+    "users": "core/users",
+    "investment_legs": "core/investment_legs",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The days that are due, and why."""
+
+    missing: Sequence[date]  # a file is not there
+    unsettled: Sequence[date]  # a provider may still say something new
+    changed: Sequence[date]  # the inputs are not those that the files were made from
+
+    @property
+    def due(self) -> list[date]:
+        """All due days, ascending."""
+        return sorted({*self.missing, *self.unsettled, *self.changed})
+
+    @property
+    def window(self) -> tuple[date, date] | None:
+        """First and last due day; None when nothing is due."""
+        due = self.due
+        return (due[0], due[-1]) if due else None
+
+
+def make_plan(
+    days: Sequence[date], lake: Lake, database: Database, market: MarketData, *, only_missing: bool = False
+) -> Plan:
+    """Compare what is there with what should be, for consecutive days.
+
+    Args:
+        days: The days asked for, ascending. Materialised days after them are looked at too: they may rest on these.
+        lake: Where the files are.
+        database: What people entered, and the partition log.
+        market: Which quotes are known and which are worth asking for.
+        only_missing: Look for missing files alone.
+    """
+    there = {table: lake.days(table) for table in DAILY_TABLES}
+    missing = [day for day in days if any(day not in there[table] for table in DAILY_TABLES)]
+    if only_missing or not days:
+        return Plan(missing, [], [])
+    later = [day for day in sorted(there[PORTFOLIO_PERFORMANCE]) if day > days[-1]]
+    looked_at = [*days, *_until(days[-1], later[-1] if later else days[-1])]
+    unsettled = _days_in(market.open_requests(market.tracked(days)))
+    writer = PartitionWriter(lake, "", PartitionWriter.records_of(database.partition_log()), lambda _rows: None)
+    changed = _changed_operational(writer, database, looked_at) or _changed_quotes(writer, market, database, looked_at)
+    return Plan(missing, sorted(unsettled & set(days)), changed)
+
+
+def _until(last: date, end: date) -> list[date]:
+    return [last + timedelta(days=offset) for offset in range(1, (end - last).days + 1)]
+
+
+def _days_in(requests: pl.DataFrame) -> set[date]:
+    days = requests.select(pl.date_ranges("start", "end", closed="left").alias("day")).explode("day").drop_nulls()
+    return set(days["day"])
+
+
+def _changed_operational(writer: PartitionWriter, database: Database, days: Sequence[date]) -> list[date]:
+    """Every day is looked at again when investments or the asset map changed; the run finds which days it touches."""
+    from portfolio_pipelines.assets.operational import CODE_VERSION
+
+    same = all(
+        writer.is_current(table, None, database.state_of(name), CODE_VERSION) for name, table in OPERATIONAL.items()
+    )
+    return [] if same else list(days)
+
+
+def _changed_quotes(
+    writer: PartitionWriter, market: MarketData, database: Database, days: Sequence[date]
+) -> list[date]:
+    """Days whose quotes or overrides are not those that their prices were made from."""
+    from portfolio_pipelines.assets.prices import QUOTES_VERSION, RESTATEMENTS_VERSION
+
+    quotes = market.quotes(days)
+    by_day = quotes.partition_by("date", as_dict=True)
+    overrides = database.overrides()
+    manual = overrides.partition_by("date", as_dict=True)
+    changed = []
+    for day in days:
+        seen = frame_fingerprint(by_day.get((day,), quotes.clear()))
+        if not writer.is_current(RAW_QUOTES, day, seen, QUOTES_VERSION):
+            changed.append(day)
+            continue
+        decided = fingerprint(
+            writer.content(RAW_QUOTES, day), frame_fingerprint(manual.get((day,), overrides.clear())), market.policy
+        )
+        if not writer.is_current(RESTATEMENTS, day, decided, RESTATEMENTS_VERSION):
+            changed.append(day)
+    return changed

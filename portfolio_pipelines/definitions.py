@@ -1,0 +1,43 @@
+"""What Dagster loads. Parts are listed here and built elsewhere; policy is applied to selections, not to single assets."""
+
+import warnings
+from collections.abc import Mapping
+from datetime import timedelta
+
+import dagster as dg
+
+warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy, ours by choice, says so for every asset
+
+from portfolio_pipelines.assets import operational, performance, prices, records  # noqa: E402
+from portfolio_pipelines.automation import schedules  # noqa: E402
+from portfolio_pipelines.automation.jobs import daily_job  # noqa: E402
+from portfolio_pipelines.checks import expectations  # noqa: E402
+from portfolio_pipelines.checks import performance as performance_checks  # noqa: E402
+from portfolio_pipelines.checks import prices as price_checks  # noqa: E402
+from portfolio_pipelines.resources.platform import Platform  # noqa: E402
+from portfolio_pipelines.settings import Settings  # noqa: E402
+
+FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=26))
+"""A day closes at 24:00 UTC and is computed at 00:20: after 26 hours the next one is late, after 36 it is missing."""
+DAILY_GROUPS = ("raw", "core", "marts", "served")
+
+
+def build_defs(
+    settings: Settings,
+    platform: Platform | None = None,
+    loggers: Mapping[str, dg.LoggerDefinition] | None = None,
+) -> dg.Definitions:
+    """A fresh Definitions; tests pass the platform and the loggers that they replace."""
+    connections = platform or Platform.of(settings)
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules([operational, prices, performance, records]),
+        asset_checks=dg.load_asset_checks_from_modules([expectations, price_checks, performance_checks]),
+        jobs=[daily_job],
+        schedules=[schedules.closed_day, schedules.running_day],
+        resources=dict(connections.resources()),
+        executor=dg.in_process_executor,
+        loggers=loggers,
+    ).map_resolved_asset_specs(func=lambda spec: dg.apply_freshness_policy(spec, FRESH))
+
+
+defs = build_defs(Settings())

@@ -1,0 +1,130 @@
+"""The operational database as assets, checks and commands see it: frames in, frames out. SQL is in `database`."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from portfolio_pipelines.database.assets import load_assets, load_successions
+from portfolio_pipelines.database.connection import connect, read_frame
+from portfolio_pipelines.database.investments import load_investment_legs, load_users
+from portfolio_pipelines.database.migrate import upgrade
+from portfolio_pipelines.database.overrides import load_overrides
+from portfolio_pipelines.database.partition_log import (
+    load_check_results,
+    load_partition_log,
+    record_check_results,
+    record_partitions,
+)
+from portfolio_pipelines.market.consensus import OVERRIDES
+from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.partitions import PartitionWriter, fingerprint
+from portfolio_pipelines.settings import Settings
+from portfolio_pipelines.tables import CHECK_RESULTS_SCHEMA
+
+LOADERS: Final[Mapping[str, Callable[[sa.Engine], pl.DataFrame]]] = {
+    "assets": load_assets,
+    "asset_successions": load_successions,
+    "users": load_users,
+    "investment_legs": load_investment_legs,
+}
+STATES: Final[Mapping[str, str]] = {
+    "assets": "select md5(string_agg(a::text, '|' order by asset_id)) from app.assets a",
+    "asset_successions": "select md5(string_agg(s::text, '|' order by asset_id)) from app.asset_successions s",
+    "users": "select count(*) || '/' || coalesce(max(user_key), 0) from app.users",
+    # Legs are append-only but for superseded_at, so that these figures change with every change.
+    "investment_legs": """
+        select count(*) || '/' || count(superseded_at) || '/' || coalesce(max(known_at)::text, '') || '/'
+            || coalesce(max(superseded_at)::text, '')
+        from app.investment_legs
+    """,
+}
+"""One short text for each table that changes whenever its rows do."""
+WRITER_LOCK: Final = 0x6C616B65
+"""Advisory lock of whoever writes partitions: two runs at once take turns, table by table."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """The operational database of some settings; connects, and starts the embedded server, when first used."""
+
+    settings: Settings = field(repr=False)
+
+    @cached_property
+    def engine(self) -> sa.Engine:
+        """The connection pool."""
+        return connect(self.settings)
+
+    def prepare(self) -> None:
+        """Migrate to the newest tables and seed the asset map."""
+        upgrade(self.engine)
+
+    def load(self, table: str) -> pl.DataFrame:
+        """Rows of one of the operational tables that the lake copies."""
+        return LOADERS[table](self.engine)
+
+    def held_since(self) -> pl.DataFrame:
+        """Every held asset with the day of its first purchase: columns asset_id, invested_on."""
+        query = """
+            select asset_id, min((invested_at at time zone 'UTC')::date) as invested_on
+            from app.investment_legs where superseded_at is null group by asset_id
+        """
+        schema = pl.Schema({"asset_id": pl.String(), "invested_on": pl.Date()})
+        return read_frame(self.engine, query, schema).sort("asset_id")
+
+    def state_of(self, table: str) -> str:
+        """A fingerprint that changes whenever the rows of the table do, without reading them."""
+        with self.engine.connect() as connection:
+            return fingerprint(connection.scalar(sa.text(STATES[table])))
+
+    def overrides(self) -> pl.DataFrame:
+        """All price overrides, schema `consensus.OVERRIDES`."""
+        return load_overrides(self.engine).select(OVERRIDES.names()).cast(OVERRIDES)
+
+    def partition_log(self) -> pl.DataFrame:
+        """What is known of every partition, PARTITION_LOG_SCHEMA."""
+        return load_partition_log(self.engine)
+
+    @contextmanager
+    def writer(self, lake: Lake, run_id: str) -> Iterator[PartitionWriter]:
+        """The one writer of partitions; its records are saved at the end, also when the body fails."""
+        with self.engine.connect() as connection:
+            connection.execute(sa.text("select pg_advisory_lock(:lock)"), {"lock": WRITER_LOCK})
+            connection.commit()
+            records = PartitionWriter.records_of(self.partition_log())
+            writer = PartitionWriter(lake, run_id, records, lambda rows: record_partitions(self.engine, rows))
+            try:
+                yield writer
+            finally:
+                writer.flush()
+                connection.execute(sa.text("select pg_advisory_unlock(:lock)"), {"lock": WRITER_LOCK})
+                connection.commit()
+
+    def check_results(self) -> pl.DataFrame:
+        """The newest verdict of each check, CHECK_RESULTS_SCHEMA."""
+        results = load_check_results(self.engine)
+        return results.group_by("asset", "check_name", maintain_order=True).last().select(CHECK_RESULTS_SCHEMA.names())
+
+    def record_check(
+        self, check_name: str, asset: str, severity: str, passed: bool, run_id: str, details: Mapping[str, object]
+    ) -> None:
+        """Remember a verdict, unless the newest one says the same."""
+        row = {
+            "check_name": check_name,
+            "asset": asset,
+            "severity": severity,
+            "passed": passed,
+            "run_id": run_id,
+            "checked_at": datetime.now(UTC),
+            "details": json.dumps(details, sort_keys=True, default=str),
+        }
+        newest = self.check_results().filter((pl.col("check_name") == check_name) & (pl.col("asset") == asset))
+        said = ["severity", "passed", "details"]
+        if newest.is_empty() or newest.select(said).row(0) != tuple(row[name] for name in said):
+            record_check_results(self.engine, pl.DataFrame([row], schema=CHECK_RESULTS_SCHEMA))

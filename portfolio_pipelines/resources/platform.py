@@ -1,0 +1,34 @@
+"""Everything that assets and commands connect to, made from the settings in one place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from portfolio_pipelines.market.fetch import Progress
+from portfolio_pipelines.resources.database import Database
+from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.market_data import MarketData
+from portfolio_pipelines.resources.quote_ledger import QuoteLedger
+from portfolio_pipelines.settings import Settings
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The connections of one installation. Making one connects to nothing yet."""
+
+    settings: Settings
+    lake: Lake
+    ledger: QuoteLedger
+    database: Database
+    market: MarketData
+
+    @classmethod
+    def of(cls, settings: Settings, progress: Progress | None = None) -> "Platform":
+        """The platform of some settings; `progress` is told how far the price providers are."""
+        lake = Lake(settings.lake)
+        ledger = QuoteLedger(settings.lake, settings.final_after_hours)
+        database = Database(settings)
+        return cls(settings, lake, ledger, database, MarketData(settings, database, ledger, progress))
+
+    def resources(self) -> Mapping[str, object]:
+        """The Dagster resources of the assets, by name."""
+        return {"lake": self.lake, "database": self.database, "market": self.market}
