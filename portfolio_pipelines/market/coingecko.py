@@ -81,21 +81,22 @@ class CoinGecko:
         self._limiter, self._key, self._timeout = limiter, api_key, timeout_seconds
         self._url = checked_url(url or (PRO_URL if pro else PUBLIC_URL), self.name) + "/"
         self._header = "x-cg-pro-api-key" if pro else "x-cg-demo-api-key"
-        self._history_days = PLAN_DAYS["pro" if pro else "demo"]
+        self._plan_days = PLAN_DAYS["pro" if pro else "demo"]
 
     def fetch(self, requests: Sequence[SeriesRequest], now: datetime) -> pl.DataFrame:
         """See `PriceProvider.fetch`. One request a coin for closed days, one for 200 coins of the running day."""
         wanted = Wanted(requests, now)
         answers: dict[tuple[str, date], Answer] = {}
-        conversation = Conversation(self._limiter, self._key.get_secret_value() if self._key else None)
+        conversation = Conversation(self._limiter, self._key.get_secret_value() if self._key else None, _asked_too_far)
         with self._client() as client:
             for ids in batches(wanted.running, BATCH):
                 for symbol, answer in _current(client, conversation, ids, wanted).items():
                     answers[symbol, wanted.today] = answer
-            history = _History(client, conversation, wanted.now.timestamp(), self._history_days)
+            history = _History(client, conversation, wanted.now.timestamp(), self._plan_days)
             for symbol, days in wanted.closed.items():
                 for day, answer in history.closes(symbol, days).items():
                     answers[symbol, day] = answer
+            self._plan_days = history.plan_days  # what was learnt once need not be refused again
         return wanted.frame(self.name, answers)
 
     @contextmanager
@@ -122,7 +123,8 @@ class _History:
     """Closed days of one coin after another, within what the plan has turned out to allow."""
 
     def __init__(self, client: Any, conversation: Conversation, now: float, plan_days: int | None) -> None:
-        self._client, self._conversation, self._now, self._plan_days = client, conversation, now, plan_days
+        self._client, self._conversation, self._now = client, conversation, now
+        self.plan_days = plan_days
 
     def closes(self, symbol: str, days: Sequence[date]) -> dict[date, Answer]:
         """An answer for each of the (ascending, closed) days."""
@@ -133,7 +135,7 @@ class _History:
             if not allowed:
                 return answers
             reply = self._ask(symbol, allowed, earliest)
-            if not (isinstance(reply, Failure) and error_code(reply.body) == TOO_OLD and self._learn()):
+            if not (isinstance(reply, Failure) and _asked_too_far(reply) and self._learn()):
                 return answers | _history_answers(reply, allowed)
 
     def _ask(self, symbol: str, days: Sequence[date], earliest: float) -> object | Failure:
@@ -149,20 +151,20 @@ class _History:
         return self._conversation.ask(send)
 
     def _earliest(self) -> float:
-        if self._plan_days is None:
+        if self.plan_days is None:
             return float("-inf")
-        return self._now - self._plan_days * DAY_SECONDS + PLAN_MARGIN_SECONDS
+        return self._now - self.plan_days * DAY_SECONDS + PLAN_MARGIN_SECONDS
 
     def _learn(self) -> bool:
         """The plan allows less than we thought: take the free plans' window, then one day less, then accept it."""
         free = PLAN_DAYS["demo"]
-        if free is not None and (self._plan_days is None or self._plan_days == free):
-            self._plan_days = free if self._plan_days is None else free - 1
+        if free is not None and (self.plan_days is None or self.plan_days == free):
+            self.plan_days = free if self.plan_days is None else free - 1
             return True
         return False
 
     def _too_old(self) -> Answer:
-        detail = f"older than the {self._plan_days} days of history of this plan: not asked"
+        detail = f"older than the {self.plan_days} days of history of this plan: not asked"
         return Answer(HISTORY, Outcome.UNAUTHORISED, detail=detail)
 
 
@@ -228,6 +230,10 @@ def error_code(body: bytes) -> int | None:
         if isinstance(found, dict) and key in found:
             found = found[key]
     return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def _asked_too_far(failure: Failure) -> bool:
+    return error_code(failure.body) == TOO_OLD
 
 
 def _history_answers(reply: object | Failure, days: Sequence[date]) -> dict[date, Answer]:

@@ -16,7 +16,7 @@ from portfolio_pipelines.market.answers import Answer
 from portfolio_pipelines.market.limiter import Limiter
 from portfolio_pipelines.market.quotes import Outcome
 
-MOST_REFUSALS: Final = 6  # 429 for one request; with growing pauses this is minutes
+MOST_REFUSALS: Final = 6  # 429 for one request; the pauses between them add up to one or two minutes
 MOST_FAILURES: Final = 3  # 5xx for one request
 MOST_FAILED_REQUESTS: Final = 3  # so many requests in a row that ended with 5xx: the provider is down
 MOST_SILENCES: Final = 2  # time-outs or broken connections for one request; each may have cost the whole time-out
@@ -67,9 +67,21 @@ class Failure:
 class Conversation:
     """The requests of one `fetch` call, one after another."""
 
-    def __init__(self, limiter: Limiter, secret: str | None = None) -> None:
-        """Talk at the limiter's pace; `secret` is cut out of whatever the provider says back."""
-        self._limiter, self._secret = limiter, secret
+    def __init__(
+        self,
+        limiter: Limiter,
+        secret: str | None = None,
+        refuses_this_alone: Callable[["Failure"], bool] = lambda _failure: False,
+    ) -> None:
+        """Talk at the limiter's pace.
+
+        Args:
+            limiter: The pace.
+            secret: Cut out of whatever the provider says back.
+            refuses_this_alone: Whether an unauthorised request says nothing about the others; without it, it does:
+                a wrong key is wrong for all.
+        """
+        self._limiter, self._secret, self._refuses_this_alone = limiter, secret, refuses_this_alone
         self._over: Failure | None = None
         self._failed_in_a_row = 0
 
@@ -107,7 +119,8 @@ class Conversation:
                     self._limiter.refused(error.retry_after)
                 else:
                     self._answered()
-                    return failure
+                    refused = failure.outcome is Outcome.UNAUTHORISED and not self._refuses_this_alone(failure)
+                    return self.give_up(failure) if refused else failure
             except ValueError as error:
                 self._answered()
                 return Failure(Outcome.INVALID, self._clean(f"the reply is not JSON: {error}")[:DETAIL_LENGTH])

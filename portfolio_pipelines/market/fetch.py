@@ -8,8 +8,8 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import polars as pl
@@ -81,8 +81,9 @@ def fetch_quotes(
         asked = []
         for provider in providers:
             requests = _requests_for(provider.name, days, known)
-            if requests:
-                asked.append(pool.submit(_ask, provider, requests, now, report, stopped))
+            chunks = [chunk for part in _running_first(requests, now) for chunk in _chunks(part)]
+            if chunks:
+                asked.append(pool.submit(_ask, provider, chunks, now, report, stopped))
         try:
             parts.extend(itertools.chain.from_iterable(future.result() for future in as_completed(asked)))
         finally:
@@ -105,28 +106,33 @@ class _Report:
 
 def _ask(
     provider: PriceProvider,
-    requests: Mapping[str, list[SeriesRequest]],
+    chunks: Sequence[Sequence[SeriesRequest]],
     now: datetime,
     report: _Report,
     stopped: threading.Event,
 ) -> list[pl.DataFrame]:
-    total = sum(_length(request) for of_asset in requests.values() for request in of_asset)
+    total = sum(_length(request) for chunk in chunks for request in chunk)
     done = strikes = 0
     parts: list[pl.DataFrame] = []
     report.tell(0, total, provider.name)
-    for chunk in _chunks(requests):
+    for chunk in chunks:
         if stopped.is_set():
             break
         if strikes < STRIKES:
             answers = provider.fetch(chunk, now)
-            mute = bool(answers["outcome"].is_in([outcome.value for outcome in RETRYABLE]).all())
-            strikes = strikes + 1 if mute else 0
+            strikes = _strikes(strikes, set(answers["outcome"]))
         else:
             answers = _left_alone(provider.name, chunk, now, parts[-1])
         parts.append(answers)
         done += sum(_length(request) for request in chunk)
         report.tell(done, total, provider.name)
     return parts
+
+
+def _strikes(before: int, outcomes: set[str]) -> int:
+    if outcomes == {Outcome.RATE_LIMITED}:
+        return STRIKES  # it was waited for long enough already
+    return before + 1 if outcomes <= RETRYABLE else 0
 
 
 def _left_alone(provider: str, chunk: Sequence[SeriesRequest], now: datetime, before: pl.DataFrame) -> pl.DataFrame:
@@ -136,6 +142,23 @@ def _left_alone(provider: str, chunk: Sequence[SeriesRequest], now: datetime, be
     why = str(last["detail"]).removeprefix("not asked after: ")
     answer = Answer(last["source"], Outcome(last["outcome"]), detail=f"not asked after: {why}")
     return wanted.frame(provider, {(wanted.symbol_of(asset_id), day): answer for asset_id, day in wanted.pairs})
+
+
+def _running_first(
+    requests: Mapping[str, list[SeriesRequest]], now: datetime
+) -> tuple[dict[str, list[SeriesRequest]], dict[str, list[SeriesRequest]]]:
+    """Part the running day, of which providers answer a hundred assets in one call, from the closed ones."""
+    today = now.astimezone(UTC).date()
+    running: dict[str, list[SeriesRequest]] = {}
+    closed: dict[str, list[SeriesRequest]] = {}
+    for asset_id, of_asset in requests.items():
+        for request in of_asset:
+            if request.start < today < request.end:
+                closed.setdefault(asset_id, []).append(replace(request, end=today))
+                running.setdefault(asset_id, []).append(replace(request, start=today))
+            else:
+                (closed if request.end <= today else running).setdefault(asset_id, []).append(request)
+    return running, closed
 
 
 def _chunks(requests: Mapping[str, list[SeriesRequest]]) -> Iterator[list[SeriesRequest]]:

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from random import SystemRandom
 from typing import Final, Protocol
 
-FIRST_BACKOFF_SECONDS: Final = 2.0
+FIRST_BACKOFF_SECONDS: Final = 4.0  # five doubling pauses, even halved by jitter, outlast a window of a minute
 LONGEST_BACKOFF_SECONDS: Final = 120.0
 LARGEST_SLOWDOWN: Final = 8.0  # a pace eight times slower is as far as refusals push it
 ROUNDING_SECONDS: Final = 0.001  # epoch seconds in a double are good to a quarter of a microsecond; clocks are coarser
