@@ -1,0 +1,54 @@
+"""The close that a quantity without a number is derived from: what the importer asks for and what it is told.
+
+Belongs here: the agreement between importer and prices. Prices themselves come from the caller, quantities are made
+in `investment_import`.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+USABLE: Final = frozenset({"ok", "manual", "disagreement"})
+"""Statuses of a close that belongs to the day itself. A carried (`stale`) price is nobody's purchase price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The close of an asset on a day, or why there is none."""
+
+    close_usd: float | None  # US dollars
+    provider: str | None  # who priced it: coingecko, …, file, sample
+    status: str  # as in prices_daily: ok, manual, disagreement, stale, no_source, rate_limited
+    reason: str | None = None  # what the providers said when there is none
+    first_day: date | None = None  # first day on which the asset has a price, if it has one at all
+
+
+Closes = Callable[[list[tuple[str, date]]], Mapping[tuple[str, date], Close]]
+"""Asked once for all (asset_id, UTC day) that are needed; a pair that is missing from the answer has no price."""
+
+
+def is_usable(close: Close | None) -> bool:
+    """Whether a quantity may rest on this close."""
+    return (
+        close is not None
+        and close.close_usd is not None
+        and math.isfinite(close.close_usd)
+        and close.close_usd > 0
+        and close.provider is not None
+        and close.status in USABLE
+    )
+
+
+def explain_missing(asset_id: str, day: date, close: Close | None) -> str:
+    """Why no quantity can be derived, and what to do."""
+    if close is not None and close.first_day is not None and day < close.first_day:
+        return f"{asset_id} has no price on {day}: its first price is of {close.first_day}"
+    said = f" ({close.reason})" if close is not None and close.reason else ""
+    remedy = "give a quantity or import a price file"
+    if close is not None and close.status == "rate_limited":
+        return f"no provider answered for {asset_id} on {day}: rate limited{said}; try again later, {remedy}"
+    if close is not None and close.status == "stale":
+        return f"no close of {asset_id} on {day} itself is known, only an older one{said}: {remedy}"
+    return f"no provider answered with a price of {asset_id} on {day}{said}: {remedy}"
