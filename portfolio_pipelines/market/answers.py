@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from portfolio_pipelines.market.quotes import QUOTES, Outcome, SeriesRequest
+from portfolio_pipelines.market.quotes import QUOTES, UTC_TIME, Outcome, SeriesRequest
 
 DAY: Final = timedelta(days=1)
 DAY_SECONDS: Final = 86_400
@@ -103,10 +103,11 @@ class Wanted:
                 "outcome": [answer.outcome.value for answer in given],
                 "detail": [answer.detail for answer in given],
                 "quoted_at": [answer.quoted_at for answer in given],
-                "requested_at": [self.now] * len(given),
-                "known_at": [self.now] * len(given),
             },
-            schema=QUOTES,
+            schema={column: kind for column, kind in QUOTES.items() if column not in {"requested_at", "known_at"}},
+        ).with_columns(
+            requested_at=pl.lit(self.now, dtype=UTC_TIME),
+            known_at=pl.lit(self.now, dtype=UTC_TIME),
         )
 
 

@@ -8,7 +8,7 @@ path is drawn from SHAKE-256, whose output for a longer path begins with that fo
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Final
 
 import numpy as np
@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from portfolio_pipelines.market.answers import DAY, Wanted
-from portfolio_pipelines.market.quotes import QUOTES, Outcome, SeriesRequest
+from portfolio_pipelines.market.quotes import QUOTES, UTC_TIME, Outcome, SeriesRequest
 
 FIRST_DAY: Final = date(2009, 1, 1)
 LEVEL_DAY: Final = date(2025, 1, 1)  # the day on which each asset is worth its level
@@ -95,22 +95,24 @@ class SampleMarket:
                 why = "no trading on weekends"
             details.append(why)
             closes.append(None if why else float(f"{path[(day - FIRST_DAY).days]:.{DIGITS}g}"))
-        times = [_midnight(day + DAY if day < today else day) for day in days]
-        return pl.DataFrame(
-            {
-                "asset_id": [asset_id] * len(days),
-                "date": list(days),
-                "provider": [self.name] * len(days),
-                "source": [self.name] * len(days),
-                "close_usd": closes,
-                "outcome": [(Outcome.OK if detail is None else Outcome.NO_DATA).value for detail in details],
-                "detail": details,
-                "quoted_at": times,
-                "requested_at": times,
-                "known_at": times,
-            },
-            schema=QUOTES,
+        rows = pl.DataFrame(
+            {"date": list(days), "close_usd": closes, "detail": details},
+            schema={"date": pl.Date, "close_usd": pl.Float64, "detail": pl.String},
         )
+        running = pl.col("date") >= today
+        time = pl.when(running).then("date").otherwise(pl.col("date") + DAY).cast(UTC_TIME)
+        return rows.select(
+            asset_id=pl.lit(asset_id),
+            date="date",
+            provider=pl.lit(self.name),
+            source=pl.lit(self.name),
+            close_usd="close_usd",
+            outcome=pl.when(pl.col("detail").is_null()).then(pl.lit(Outcome.OK)).otherwise(pl.lit(Outcome.NO_DATA)),
+            detail="detail",
+            quoted_at=time,
+            requested_at=time,
+            known_at=time,
+        ).cast(QUOTES)
 
     def _weekdays_only(self, asset_id: str) -> bool:
         return "^" in asset_id or asset_id in self._weekday_assets
@@ -141,7 +143,3 @@ class SampleMarket:
             return LEVELS[name]
         drawn = hashlib.shake_256(f"{self._seed}/level/{asset_id}".encode()).digest(4)
         return float(10.0 ** (-2 + 5 * int.from_bytes(drawn, "little") / 2**32))
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
