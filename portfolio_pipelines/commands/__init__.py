@@ -1,0 +1,1 @@
+"""The commands of `portfolio`, by subject. They parse, call one function and print; nothing is computed here."""
