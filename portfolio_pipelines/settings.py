@@ -48,15 +48,17 @@ class Settings(BaseSettings):
         default=("coingecko", "defillama", "yahoo"),
         description="Live providers in order of priority, comma separated; empty for price files alone.",
     )
-    coingecko_api_key: SecretStr | None = None
+    coingecko_api_key: SecretStr | None = Field(
+        default=None, description="Key of a CoinGecko plan; without one its public access (365 days back) is used."
+    )
     coingecko_plan: str = Field(default="demo", pattern="^(demo|pro)$", description="Plan of the key: demo or pro.")
     coingecko_url: str = Field(default="", description="Other base URL of the CoinGecko API; empty for the real one.")
-    coingecko_per_minute: float = Field(default=25, gt=0)
+    coingecko_per_minute: float = Field(default=25, gt=0, description="Requests a minute to CoinGecko at most.")
     defillama_url: str = Field(default="https://coins.llama.fi", description="Base URL of DefiLlama's price service.")
-    defillama_per_minute: float = Field(default=90, gt=0)
+    defillama_per_minute: float = Field(default=90, gt=0, description="Requests a minute to DefiLlama at most.")
     yahoo_url: str = Field(default="", description="Other base URL of Yahoo's chart service; empty for the real one.")
-    yahoo_per_minute: float = Field(default=60, gt=0)
-    request_timeout_seconds: float = Field(default=15, gt=0)
+    yahoo_per_minute: float = Field(default=60, gt=0, description="Requests a minute to Yahoo at most.")
+    request_timeout_seconds: float = Field(default=15, gt=0, description="Seconds until a provider counts as silent.")
 
     duckdb_memory: str = Field(default="2GB", description="Memory limit of the warehouse build.")
 

@@ -159,8 +159,10 @@ metrics as (
         (valued_date - first_date + 1)
         - (select count(*) from portfolios where portfolios.date >= first_date),
         case
-            when (valued_date - first_date + 1)
-                = (select count(*) from portfolios where portfolios.date >= first_date) then 'ok'
+            when
+                (valued_date - first_date + 1)
+                = (select count(*) from portfolios where portfolios.date >= first_date)
+                then 'ok'
             else 'fail'
         end,
         'Days since the first purchase that were never valued; fail unless 0'

@@ -29,12 +29,11 @@ documents as (
         any_value(daily_return) as daily_return,
         any_value(coverage) as coverage,
         any_value(is_final) as is_final,
-        to_json(coalesce(
-            list(
-                {'token': token, 'chain': chain, 'balance': balance, 'value_usd': value_usd} order by token, asset_id
-            ) filter (where asset_id is not null),
-            []
-        )) as assets
+        -- Sorted as text, which starts with the token: half the price of an ordered aggregate.
+        cast('[' || coalesce(array_to_string(list_sort(
+            list(cast(to_json({'token': token, 'chain': chain, 'balance': balance, 'value_usd': value_usd}) as varchar))
+            filter (where asset_id is not null)
+        ), ','), '') || ']' as json) as assets
     from holdings
     group by user_id, date
 )
