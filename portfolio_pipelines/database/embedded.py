@@ -38,12 +38,15 @@ from portfolio_pipelines.database.postgres_programs import (
     let_server_reach,
     run_program,
     server_process_runs,
+    worker_pids,
 )
 
 logger = logging.getLogger(__name__)
 
 START_SECONDS: Final = 300
 """Recovery after a crash may replay a whole `max_wal_size`."""
+WORKER_SECONDS: Final = 30
+"""Workers of a killed server end within a moment, after a long statement at the latest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,12 @@ def start(folder: Path) -> EmbeddedUrls:
         with alone(folder):
             if not _answers(folder):
                 _make_cluster(folder)
-                start_server(folder)
+                if server_process_runs(
+                    folder
+                ):  # left in recovery, or without our databases, by a start that was killed
+                    _wait_for_server(folder)
+                else:
+                    start_server(folder)
                 _make_databases(folder)
     return _urls(folder)
 
@@ -175,27 +183,19 @@ def start_server(folder: Path) -> None:
     write(folder / "portfolio.conf", server_settings(folder))
     make_socket_folder(folder)
     let_server_reach(folder)
-    pid_file = folder / "postmaster.pid"
-    if pid_file.exists() and not server_process_runs(folder):
-        logger.warning("removing the pid file of a Postgres that did not stop properly: %s", pid_file)
-        pid_file.unlink(missing_ok=True)
+    _clear_remains(folder)
     port = tcp_port(folder)
     arguments = ["start", "-w", "-t", str(START_SECONDS), "-D", str(folder), "-l", str(folder / "server.log")]
     if port is not None and not is_free(port):
         # The daily run must not depend on a port for BI.
         logger.warning("port %s is taken by another program: Postgres starts without TCP, BI cannot connect", port)
         arguments += ["-o", "-c listen_addresses="]
-    for attempt in range(20):
-        try:
-            run_program("pg_ctl", *arguments)
-            break
-        except EmbeddedPostgresError as error:
-            log = end_of_log(folder)
-            # Workers of a killed server need a moment to notice that it is gone.
-            if attempt == 19 or "shared memory block" not in log:
-                msg = f"Postgres in {folder} does not start: {error}\nend of {folder / 'server.log'}:\n{log}"
-                raise EmbeddedPostgresError(msg) from error
-            time.sleep(0.5)
+    try:
+        run_program("pg_ctl", *arguments)
+    except EmbeddedPostgresError as error:
+        log = folder / "server.log"
+        msg = f"Postgres in {folder} does not start: {error}\nend of {log}:\n{end_of_log(folder)}"
+        raise EmbeddedPostgresError(msg) from error
     if port is not None and port != SOCKET_PORT:
         beside = socket_folder(folder) / ".s.PGSQL.link"
         beside.unlink(missing_ok=True)
@@ -207,6 +207,36 @@ def stop_server(folder: Path) -> None:
     """Stop the server if it runs. The caller holds the lock."""
     if server_process_runs(folder):
         run_program("pg_ctl", "stop", "-w", "-t", str(START_SECONDS), "-m", "fast", "-D", str(folder))
+
+
+def _clear_remains(folder: Path) -> None:
+    """Remove the lock files of a server that was killed: their number may belong to any program, or to a zombie.
+
+    Only when its workers are gone too, which end by themselves once they notice: two servers on one folder ruin it.
+    """
+    deadline = time.monotonic() + WORKER_SECONDS
+    while workers := worker_pids(folder):
+        if time.monotonic() > deadline:
+            msg = f"processes {workers} of a killed Postgres still work in {folder}: stop them and try again"
+            raise EmbeddedPostgresError(msg)
+        time.sleep(0.05)
+    remains = [folder / "postmaster.pid", *socket_folder(folder).glob(".s.PGSQL.*")]
+    for path in remains:
+        path.unlink(missing_ok=True)
+
+
+def _wait_for_server(folder: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            connect_as_owner(folder).close()
+        except psycopg.OperationalError as error:
+            if time.monotonic() > deadline:
+                msg = f"Postgres in {folder} runs and does not answer: {error}\n{end_of_log(folder)}"
+                raise EmbeddedPostgresError(msg) from error
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _make_databases(folder: Path) -> None:

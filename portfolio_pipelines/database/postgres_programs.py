@@ -139,6 +139,22 @@ def server_process_runs(folder: Path) -> bool:
         return False
 
 
+def worker_pids(folder: Path) -> list[int]:
+    """Living Postgres processes whose working folder is `folder`: the server's own or what a killed one left."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter(["name", "status"]):
+        if "postgres" not in (process.info["name"] or "") or process.info["status"] == psutil.STATUS_ZOMBIE:
+            continue
+        try:
+            if Path(process.cwd()).resolve() == folder.resolve():
+                found.append(process.pid)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
+            continue  # ended, or another account's
+    return found
+
+
 def _works_in(process: object, folder: Path) -> bool:
     """Compare by command line, which is readable on every system, unlike another account's working folder."""
     command: list[str] = process.cmdline()  # type: ignore[attr-defined]
