@@ -1,4 +1,4 @@
-"""dbt in this process: paths, profile, parsing, building, and results as plain values.
+"""Running dbt in this process: paths, profile, parsing, building, and results as plain values.
 
 Belongs here: everything that talks to dbt itself, which is imported only when it runs (3 seconds). What the build
 reads and where its file goes is `warehouse`; what Dagster shows of it is `dbt_manifest` and `assets.marts`.
@@ -82,7 +82,7 @@ class DbtProject:
         return self.state / self.code_hash[:12]
 
     def manifest(self) -> dict[str, Any]:
-        """dbt's manifest of these sources, parsed once for each version of them.
+        """The manifest of these sources, parsed once for each version of them.
 
         Raises:
             DbtError: If the project does not parse.
@@ -109,11 +109,19 @@ class DbtProject:
         result = self._invoke(["build", *([] if unit_tests else ["--exclude-resource-type", "unit_test"])])
         return [_node_result(node) for node in getattr(result, "results", [])]
 
+    @staticmethod
+    def load() -> None:
+        """Import dbt now: 3 seconds that can pass while a file is copied."""
+        import dbt.adapters.duckdb
+        import dbt.cli.main  # noqa: F401
+
     def _invoke(self, command: list[str]) -> object:
         self._write_profile()
         os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
+
+        connections: Any = DuckDBConnectionManager
 
         arguments = {
             "--project-dir": self.folder,
@@ -125,15 +133,13 @@ class DbtProject:
         }
         flags = ["--no-print", "--no-version-check", "--no-use-colors", "--partial-parse", "--quiet"]
         try:
-            result = dbtRunner().invoke(
-                [*command, *(str(part) for pair in arguments.items() for part in pair), *flags]
-            )
+            result = dbtRunner().invoke([*command, *(str(part) for pair in arguments.items() for part in pair), *flags])
         finally:
-            environment = getattr(DuckDBConnectionManager, "_ENV", None)
+            environment = connections._ENV
             if environment is not None:  # else the file stays open in this process, and locked for all others
                 with suppress(Exception):
                     environment.close()
-                DuckDBConnectionManager.close_all_connections()
+                connections.close_all_connections()
         if result.exception is not None:
             msg = f"dbt {command[0]} failed: {result.exception}"
             raise DbtError(msg) from result.exception

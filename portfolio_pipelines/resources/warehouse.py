@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -124,6 +125,12 @@ class Warehouse:
         finally:
             connection.close()
 
+    def is_current(self) -> bool:
+        """Whether the file holds exactly what the lake and the models say now: a build would be skipped."""
+        before = _read_state(self.path)
+        partitions = read_partitions(self.lake, before.partitions)
+        return before.code_hash == self.project.code_hash and not _changed(before.partitions, partitions)
+
     def build(self, *, full: bool = False) -> BuildResult:
         """Bring the marts up to date with the lake.
 
@@ -160,6 +167,13 @@ class Warehouse:
         reason = "built from nothing" if new_file else "changed partitions replaced"
         return BuildResult(False, reason, results, row_counts, counted, warnings, time.monotonic() - started)
 
+    def is_current(self) -> bool:
+        """Whether the warehouse holds exactly what the lake holds, built by these models."""
+        before = _read_state(self.path)
+        return before.code_hash == self.project.code_hash and not _changed(
+            before.partitions, read_partitions(self.lake, before.partitions)
+        )
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One build at a time; the system gives the lock of a killed process back."""
@@ -171,8 +185,13 @@ class Warehouse:
     def _prepare(self, new_file: bool, changed: Sequence[tuple[str, str]]) -> None:
         shutil.rmtree(self.build_path.parent, ignore_errors=True)  # left by a build that was killed
         self.build_path.parent.mkdir(parents=True)
-        if not new_file:
-            shutil.copyfile(self.path, self.build_path)
+        if new_file:
+            self.project.load()
+        else:
+            with ThreadPoolExecutor(max_workers=1) as thread:  # gigabytes are copied while dbt is imported
+                copied = thread.submit(shutil.copyfile, self.path, self.build_path)
+                self.project.load()
+                copied.result()
         with self._open_build() as connection:
             create_views(connection, self.lake)
             connection.execute("create schema if not exists meta")
@@ -200,9 +219,7 @@ class Warehouse:
             logger.warning("%s", warning)
         return found
 
-    def _finish(
-        self, results: Sequence[NodeResult], partitions: Mapping[tuple[str, str], Partition]
-    ) -> dict[str, int]:
+    def _finish(self, results: Sequence[NodeResult], partitions: Mapping[tuple[str, str], Partition]) -> dict[str, int]:
         import polars as pl
 
         with self._open_build() as connection:

@@ -30,10 +30,12 @@ documents as (
         any_value(coverage) as coverage,
         any_value(is_final) as is_final,
         -- Sorted as text, which starts with the token: half the price of an ordered aggregate.
-        cast('[' || coalesce(array_to_string(list_sort(
-            list(cast(to_json({'token': token, 'chain': chain, 'balance': balance, 'value_usd': value_usd}) as varchar))
-            filter (where asset_id is not null)
-        ), ','), '') || ']' as json) as assets
+        list_sort(
+            list(cast(
+                to_json(struct_pack(token := token, chain := chain, balance := balance, value_usd := value_usd))
+                as varchar
+            )) filter (where asset_id is not null)
+        ) as entries
     from holdings
     group by user_id, date
 )
@@ -43,7 +45,7 @@ select
     documents.user_id,
     {{ usd('documents.total_value_usd') }} as total_value_usd,
     {{ percent('documents.daily_return * 100') }} as change_24h_pct,
-    documents.assets,
+    cast('[' || coalesce(array_to_string(documents.entries, ','), '') || ']' as json) as assets,
     cast(documents.date + 1 as timestamp) as snapshot_timestamp,
     cast(documents.date + 1 as timestamp) as created_at,
     greatest(cast(documents.date + 1 as timestamp), days.known_at) as updated_at,

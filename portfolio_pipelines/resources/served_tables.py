@@ -1,0 +1,152 @@
+"""What a mart looks like in Postgres: columns, partitions, keys, indexes and comments, all taken from dbt.
+
+Belongs here: DDL as text. What is copied when is `served_marts`; who may read it is `bi_access`.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Final
+
+from portfolio_pipelines.resources.dbt_manifest import Column, Model
+
+SCHEMA: Final = "marts"
+
+_POSTGRES_TYPES: Final = {
+    "varchar": "text",
+    "date": "date",
+    "double": "double precision",
+    "boolean": "boolean",
+    "integer": "integer",
+    "timestamp": "timestamp",
+    "uuid": "uuid",
+    "json": "jsonb",
+}
+
+
+class Storage(StrEnum):
+    """How a mart is cut into Postgres partitions: a partition is replaced whole, or days of it are."""
+
+    MONTH = "month"  # by the column date
+    SNAPSHOT = "snapshot"  # one partition a snapshot_timestamp
+    WHOLE = "whole"  # one partition, replaced at every change
+
+
+@dataclass(frozen=True, slots=True)
+class ServedTable:
+    """One mart as a Postgres table."""
+
+    name: str
+    description: str
+    columns: Sequence[Column]
+    storage: Storage
+    key: Sequence[str]
+    indexes: Sequence[Sequence[str]]
+    not_null: Sequence[str]
+    check: str | None
+
+    @classmethod
+    def from_model(cls, model: Model) -> "ServedTable":
+        """Read what the YAML of a model says under `meta` about its place in Postgres."""
+        meta = model.meta
+        return cls(
+            model.name,
+            model.description,
+            model.columns,
+            Storage(meta["published_by"]),
+            meta.get("key", []),
+            meta.get("index", []),
+            meta.get("not_null", []),
+            meta.get("check"),
+        )
+
+    @property
+    def qualified(self) -> str:
+        """Schema and name, quoted."""
+        return f"{SCHEMA}.{quoted(self.name)}"
+
+    @property
+    def definition_hash(self) -> str:
+        """Changes when the table must be made anew; a changed description alone does not."""
+        columns = [(column.name, column.data_type) for column in self.columns]
+        parts = (columns, self.storage.value, self.key, self.indexes, self.not_null, self.check)
+        return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
+
+    @property
+    def column_list(self) -> str:
+        """Quoted column names, comma separated."""
+        return ", ".join(quoted(column.name) for column in self.columns)
+
+    def create(self, server_version: int) -> Iterator[str]:
+        """Statements that make the empty table with its key and indexes."""
+        lines = [f"{quoted(c.name)} {_type(c)}{' not null' if c.name in self.not_null else ''}" for c in self.columns]
+        if self.check:
+            lines.append(f"check ({self.check})")
+        how = {
+            Storage.MONTH: "range (date)",
+            Storage.SNAPSHOT: "range (snapshot_timestamp)",
+            Storage.WHOLE: f"hash ({quoted((self.key or self.indexes[0])[0])})",
+        }[self.storage]
+        yield f"create table {self.qualified} ({', '.join(lines)}) partition by {how}"
+        if self.key:
+            yield f"alter table {self.qualified} add primary key ({_list(self.key)})"
+        for columns in self.all_indexes(server_version):
+            name = quoted(f"idx_{self.name}_{'_'.join(columns)}".replace("snapshot_timestamp", "timestamp")[:63])
+            yield f"create index {name} on {self.qualified} ({_list(columns)})"
+
+    def all_indexes(self, server_version: int) -> list[Sequence[str]]:
+        """Indexes besides the key.
+
+        The key of a daily table begins with the date, so that a new day goes to its end. Postgres 18 finds a user in
+        it by skipping from date to date; an older one needs an index of its own.
+        """
+        extra = [["user_id", "date"]] if "user_id" in self.key and server_version < 180000 else []
+        return [*self.indexes, *extra]
+
+    def index_partition(self, partition: str, server_version: int) -> Iterator[str]:
+        """Statements that give a loaded partition the key and indexes of the table, before it is attached."""
+        if self.key:
+            yield f"alter table {SCHEMA}.{quoted(partition)} add primary key ({_list(self.key)})"
+        for columns in self.all_indexes(server_version):
+            yield f"create index on {SCHEMA}.{quoted(partition)} ({_list(columns)})"
+
+    def bounds(self, unit: str) -> str:
+        """The values of a partition: of a month 2025-07, of a day 2025-07-31, or of everything."""
+        if self.storage is Storage.WHOLE:
+            return "with (modulus 1, remainder 0)"
+        if self.storage is Storage.SNAPSHOT:
+            end = date.fromisoformat(unit) + timedelta(days=1)  # the snapshot of a day is taken at its end
+            return f"from ('{end}') to ('{end + timedelta(days=1)}')"
+        first = date.fromisoformat(f"{unit}-01")
+        return f"from ('{first}') to ('{(first + timedelta(days=32)).replace(day=1)}')"
+
+    def unit(self, partition: str) -> str:
+        """The storage partition that a day, or `all`, lies in."""
+        return partition[:7] if self.storage is Storage.MONTH else partition
+
+    def comments(self) -> Iterator[str]:
+        """Statements that carry the descriptions over."""
+        yield f"comment on table {self.qualified} is {literal(self.description)}"
+        for column in self.columns:
+            yield f"comment on column {self.qualified}.{quoted(column.name)} is {literal(column.description)}"
+
+
+def quoted(name: str) -> str:
+    """An identifier for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text for SQL (standard_conforming_strings, the default since Postgres 9.1)."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(map(quoted, names))
+
+
+def _type(column: Column) -> str:
+    exact = column.data_type.startswith("decimal")
+    return column.data_type.replace("decimal", "numeric") if exact else _POSTGRES_TYPES[column.data_type]
