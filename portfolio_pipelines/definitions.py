@@ -1,4 +1,4 @@
-"""What Dagster loads. Parts are listed here and built elsewhere; policy is applied to selections, not to single assets."""
+"""What Dagster loads. Parts are listed here and built elsewhere; policy is applied to selections, not single assets."""
 
 import warnings
 from collections.abc import Mapping
@@ -9,8 +9,10 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy, ours by choice, says so for every asset
 
 from portfolio_pipelines.assets import operational, performance, prices, records  # noqa: E402
+from portfolio_pipelines.assets.marts import build_marts_asset, mart_keys  # noqa: E402
+from portfolio_pipelines.assets.publish import build_published_asset  # noqa: E402
 from portfolio_pipelines.automation import schedules  # noqa: E402
-from portfolio_pipelines.automation.jobs import daily_job  # noqa: E402
+from portfolio_pipelines.automation.jobs import daily_job, serve_job  # noqa: E402
 from portfolio_pipelines.checks import expectations  # noqa: E402
 from portfolio_pipelines.checks import performance as performance_checks  # noqa: E402
 from portfolio_pipelines.checks import prices as price_checks  # noqa: E402
@@ -19,7 +21,6 @@ from portfolio_pipelines.settings import Settings  # noqa: E402
 
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=26))
 """A day closes at 24:00 UTC and is computed at 00:20: after 26 hours the next one is late, after 36 it is missing."""
-DAILY_GROUPS = ("raw", "core", "marts", "served")
 
 
 def build_defs(
@@ -29,10 +30,15 @@ def build_defs(
 ) -> dg.Definitions:
     """A fresh Definitions; tests pass the platform and the loggers that they replace."""
     connections = platform or Platform.of(settings)
+    project = connections.warehouse.project
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([operational, prices, performance, records]),
+        assets=[
+            *dg.load_assets_from_modules([operational, prices, performance, records]),
+            build_marts_asset(project),
+            build_published_asset(mart_keys(project)),
+        ],
         asset_checks=dg.load_asset_checks_from_modules([expectations, price_checks, performance_checks]),
-        jobs=[daily_job],
+        jobs=[daily_job, serve_job],
         schedules=[schedules.closed_day, schedules.running_day],
         resources=dict(connections.resources()),
         executor=dg.in_process_executor,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Final
 
@@ -12,7 +12,9 @@ import polars as pl
 import sqlalchemy as sa
 
 from portfolio_pipelines.database.assets import load_assets, load_successions
+from portfolio_pipelines.database.closes import Closes
 from portfolio_pipelines.database.connection import connect, read_frame
+from portfolio_pipelines.database.investment_import import SampleReplacement, replace_sample_quantities
 from portfolio_pipelines.database.investments import load_investment_legs, load_users
 from portfolio_pipelines.database.migrate import upgrade
 from portfolio_pipelines.database.overrides import load_overrides
@@ -77,6 +79,20 @@ class Database:
         """
         schema = pl.Schema({"asset_id": pl.String(), "invested_on": pl.Date()})
         return read_frame(self.engine, query, schema).sort("asset_id")
+
+    def first_purchases(self) -> dict[str, date]:
+        """The day of the first investment of each user."""
+        query = """
+            select user_id, min((invested_at at time zone 'UTC')::date) as invested_on
+            from app.investment_legs join app.investments using (investment_key) join app.users using (user_key)
+            where superseded_at is null group by user_id
+        """
+        schema = pl.Schema({"user_id": pl.String(), "invested_on": pl.Date()})
+        return dict(read_frame(self.engine, query, schema).iter_rows())
+
+    def replace_sample_quantities(self, closes: Closes) -> SampleReplacement:
+        """Derive quantities anew that rest on the sample market, now that there are real prices."""
+        return replace_sample_quantities(self.engine, closes=closes)
 
     def state_of(self, table: str) -> str:
         """A fingerprint that changes whenever the rows of the table do, without reading them."""

@@ -13,6 +13,7 @@ from typing import Final
 
 import polars as pl
 
+from portfolio_pipelines.database.closes import Close
 from portfolio_pipelines.database.reservations import DatabaseReservations
 from portfolio_pipelines.market.consensus import STATE, ConsensusPolicy, decide_prices
 from portfolio_pipelines.market.fetch import Listing, Progress, fetch_quotes
@@ -85,6 +86,11 @@ class MarketData:
             self.database.held_since(), self.database.load("asset_successions"), self.weekday_assets, days
         )
 
+    def benchmark_days(self, days: Sequence[date]) -> pl.DataFrame:
+        """The (asset_id, date) of the benchmarks alone."""
+        nothing = pl.DataFrame(schema={"asset_id": pl.String, "invested_on": pl.Date})
+        return tracked_days(nothing, self.database.load("asset_successions"), self.weekday_assets, sorted(days))
+
     def open_requests(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """What is still worth asking of whom: columns provider, asset_id, start, end."""
         if wanted.is_empty() or not self.settings.price_providers:
@@ -128,6 +134,35 @@ class MarketData:
             log("no provider answered and no price file was imported: the SAMPLE market stands in")
         return report
 
+    def probe(self, wanted: pl.DataFrame, now: datetime) -> dict[str, str]:
+        """Ask every live provider for one close and keep nothing: the most telling outcome of each."""
+        known = self._listings()
+        outcomes = {}
+        for provider in self._live_providers():
+            needs = [
+                (asset, day, day + _DAY)
+                for asset, day in wanted.iter_rows()
+                if known[asset].symbol_at(provider.name) is not None
+            ][:1]
+            answer = fetch_quotes(needs, [provider], known, now)
+            outcomes[provider.name] = str(answer["outcome"][0]) if answer.height else Outcome.NO_DATA.value
+        return outcomes
+
+    def best_quote(self, asset_id: str, day: date) -> float:
+        """The close that the consensus would take on a day if it had no history, and so no guard.
+
+        Raises:
+            LookupError: If nobody quoted that day.
+        """
+        wanted = pl.DataFrame({"asset_id": [asset_id], "date": [day]})
+        quotes = self.quotes([day], wanted).filter(pl.col("asset_id") == asset_id)
+        nothing = self.database.overrides().clear()
+        decided = decide_prices(quotes, nothing, STATE.to_frame(), frozenset(), [day], self.policy)
+        if decided.is_empty() or decided["close_usd"][0] is None:
+            msg = f"nobody quoted {asset_id} on {day}"
+            raise LookupError(msg)
+        return float(decided["close_usd"][0])
+
     def quotes(self, days: Sequence[date], wanted: pl.DataFrame | None = None) -> pl.DataFrame:
         """All quotes of some consecutive days; of the sample market where nobody ever gave a price."""
         known = self.ledger.read(days[0], days[-1] + _DAY)
@@ -141,22 +176,30 @@ class MarketData:
         sample = fetch_quotes(needs.drop("provider"), market, self._listings(), datetime.now(UTC))
         return pl.concat([known, sample]).sort("asset_id", "date", "provider", "known_at")
 
-    def closes(self, needs: Sequence[tuple[str, date]]) -> pl.DataFrame:
-        """Closes for some (asset, day), asked for where they are not known, decided like every other price.
+    def purchase_closes(self, needs: Sequence[tuple[str, date]]) -> dict[tuple[str, date], Close]:
+        """The closes that quantities are derived from, asked for where they are not known.
 
-        Returns:
-            Rows of the consensus for exactly the needed pairs that have one.
+        Each day is decided by its own quotes: a purchase is no jump from an earlier one.
         """
         wanted = pl.DataFrame(needs, schema={"asset_id": pl.String, "date": pl.Date}, orient="row").unique()
         if wanted.is_empty():
-            return pl.DataFrame(schema={"asset_id": pl.String, "date": pl.Date, "close_usd": pl.Float64})
+            return {}
         self.ask(wanted, datetime.now(UTC))
         first, last = _span(wanted)
         days = [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
-        quotes = self.quotes(days, wanted).join(wanted.select("asset_id").unique(), on="asset_id", how="semi")
+        quotes = self.quotes(days, wanted).join(wanted, on=["asset_id", "date"], how="semi")
         overrides = self.database.overrides()
-        decided = decide_prices(quotes, overrides, STATE.to_frame(), self.weekday_assets, days, self.policy)
-        return decided.join(wanted, on=["asset_id", "date"], how="semi")
+        first_days = self.ledger.first_days()
+        closes = {}
+        for (day,), of_day in quotes.partition_by("date", as_dict=True).items():
+            decided = decide_prices(of_day, overrides, STATE.to_frame(), frozenset(), [day], self.policy)
+            for row in decided.iter_rows(named=True):
+                closes[row["asset_id"], day] = Close(
+                    row["close_usd"], row["provider"], row["status"], row["reason"], first_days.get(row["asset_id"])
+                )
+        for need in needs:
+            closes.setdefault(need, Close(None, None, "no_source", None, first_days.get(need[0])))
+        return closes
 
     def _listings(self) -> dict[str, Listing]:
         return {

@@ -8,6 +8,8 @@ from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.market_data import MarketData
 from portfolio_pipelines.resources.quote_ledger import QuoteLedger
+from portfolio_pipelines.resources.served_marts import ServedMarts
+from portfolio_pipelines.resources.warehouse import Warehouse
 from portfolio_pipelines.settings import Settings
 
 
@@ -20,6 +22,8 @@ class Platform:
     ledger: QuoteLedger
     database: Database
     market: MarketData
+    warehouse: Warehouse
+    served: ServedMarts
 
     @classmethod
     def of(cls, settings: Settings, progress: Progress | None = None) -> "Platform":
@@ -27,8 +31,16 @@ class Platform:
         lake = Lake(settings.lake)
         ledger = QuoteLedger(settings.lake, settings.final_after_hours)
         database = Database(settings)
-        return cls(settings, lake, ledger, database, MarketData(settings, database, ledger, progress))
+        market = MarketData(settings, database, ledger, progress)
+        warehouse = Warehouse.from_settings(settings)
+        return cls(settings, lake, ledger, database, market, warehouse, ServedMarts(warehouse, settings))
 
     def resources(self) -> Mapping[str, object]:
         """The Dagster resources of the assets, by name."""
-        return {"lake": self.lake, "database": self.database, "market": self.market}
+        return {
+            "lake": self.lake,
+            "database": self.database,
+            "market": self.market,
+            "warehouse": self.warehouse,
+            "served_marts": self.served,
+        }

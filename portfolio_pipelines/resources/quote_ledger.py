@@ -64,22 +64,32 @@ class QuoteLedger:
             for month in range(1, 13)
             if (start.year, start.month) <= (year, month) <= (end.year, end.month)
         }
-        frames = [
-            pl.read_parquet(path)
-            for path in sorted((self.root / FOLDER).glob("provider=*/month=*/data.parquet"))
-            if path.parent.name.removeprefix("month=") in months
-        ]
+        frames = [pl.read_parquet(path) for path in self._files() if path.parent.name.removeprefix("month=") in months]
         if not frames:
             return pl.DataFrame(schema=QUOTES)
         return pl.concat(frames).filter(pl.col("date").is_between(start, end, closed="left")).sort(ORDER)
 
     def has_prices(self) -> bool:
         """Whether any provider, live or file, ever gave a price."""
-        paths = sorted((self.root / FOLDER).glob("provider=*/month=*/data.parquet"))
-        return any(
-            not pl.scan_parquet(path).filter(pl.col("outcome") == Outcome.OK).head(1).collect().is_empty()
-            for path in reversed(paths)
-        )
+        return self.last_day() is not None
+
+    def first_days(self) -> dict[str, date]:
+        """The first day on which each asset has a price."""
+        paths = self._files()
+        if not paths:
+            return {}
+        good = pl.scan_parquet(paths, hive_partitioning=False).filter(pl.col("outcome") == Outcome.OK)
+        return dict(good.group_by("asset_id").agg(pl.col("date").min()).collect().iter_rows())
+
+    def last_day(self) -> date | None:
+        """The newest day on which any asset has a price; None when there is none at all."""
+        for month in sorted({path.parent.name for path in self._files()}, reverse=True):
+            paths = [path for path in self._files() if path.parent.name == month]
+            good = pl.scan_parquet(paths, hive_partitioning=False).filter(pl.col("outcome") == Outcome.OK)
+            newest = good.select(pl.col("date").max()).collect().item()
+            if isinstance(newest, date):
+                return newest
+        return None
 
     def settled(self, start: date, end: date) -> pl.DataFrame:
         """The (asset_id, date, provider) of [start, end) that need not be asked for again.
@@ -111,6 +121,9 @@ class QuoteLedger:
         close = (pl.col("date") + pl.duration(days=1)).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         age = pl.col("requested_at") - close
         return (age >= timedelta()).cast(pl.Int8) + (age >= timedelta(hours=self.final_after_hours)).cast(pl.Int8)
+
+    def _files(self) -> list[Path]:
+        return sorted((self.root / FOLDER).glob("provider=*/month=*/data.parquet"))
 
     def _path(self, provider: str, month: str) -> Path:
         return self.root / FOLDER / f"provider={provider}" / f"month={month}" / "data.parquet"

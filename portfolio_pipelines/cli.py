@@ -1,0 +1,295 @@
+"""`portfolio`: the command line. Each command parses, calls one function of `commands` and prints.
+
+Heavy parts are imported inside the commands: `portfolio --help` answers at once.
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="The self-hosted portfolio data platform for crypto.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,  # a traceback must not show settings
+)
+imports = typer.Typer(help="Bring in investments and prices from files.", no_args_is_help=True)
+prices = typer.Typer(help="Set, confirm and review closes by hand.", no_args_is_help=True)
+app.add_typer(imports, name="import")
+app.add_typer(prices, name="prices")
+
+From = Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day, YYYY-MM-DD.")]
+To = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, YYYY-MM-DD; default yesterday (UTC).")]
+Why = Annotated[str, typer.Option("--why", help="The reason, kept with your name.")]
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+@app.command()
+def init() -> None:
+    """Make the home folder and the database, or bring them to the current version.
+
+    Example: `portfolio init`
+    """
+    from portfolio_pipelines.automation.instance import open_instance
+    from portfolio_pipelines.commands.console import OUT, open_platform, readable_errors
+
+    with readable_errors():
+        platform = open_platform()
+        open_instance(platform.settings)
+        OUT.print(f"Ready in {platform.settings.home.absolute()}. Next: portfolio import investments FILE")
+
+
+@app.command()
+def doctor() -> None:
+    """Check settings, database, providers and versions, and say what to do.
+
+    Example: `portfolio doctor`
+    """
+    from portfolio_pipelines.commands.console import readable_errors
+    from portfolio_pipelines.commands.doctor import examine
+    from portfolio_pipelines.settings import Settings
+
+    with readable_errors():
+        if not examine(Settings()):
+            raise typer.Exit(1)
+
+
+@app.command()
+def quickstart(
+    price_files: Annotated[
+        list[Path] | None, typer.Option("--prices", metavar="FILE", help="Price file to import first; repeatable.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, help="How many days to value.")] = 400,
+) -> None:
+    """Set up, load the sample investments if there are none, value the last days, print a summary.
+
+    Example: `portfolio quickstart --prices my-prices.csv --days 400`
+    """
+    from portfolio_pipelines.commands.console import readable_errors
+    from portfolio_pipelines.commands.quickstart import quickstart as start
+
+    with readable_errors():
+        start(price_files or [], days)
+
+
+@imports.command("investments")
+def import_investments(file: Annotated[Path, typer.Argument(help="CSV, JSON or Parquet.")]) -> None:
+    """Import investments: user_id, investment_id, invested_at, asset, amount_usd, quantity; one row a coin.
+
+    An empty quantity is derived from that day's close and stored. All faults of a file are told at once, and nothing
+    is imported from a file that has any. The same file twice changes nothing; a changed row is a correction.
+
+    Example: `portfolio import investments investments.csv`
+    """
+    from portfolio_pipelines.commands.console import open_platform, readable_errors
+    from portfolio_pipelines.commands.importing import import_investment_file
+    from portfolio_pipelines.commands.progress import RunProgress
+
+    with readable_errors(), RunProgress() as progress:
+        import_investment_file(open_platform(progress.asked), _existing(file))
+
+
+@imports.command("prices")
+def import_prices(files: Annotated[list[Path], typer.Argument(help="CSV or Parquet.")]) -> None:
+    """Import daily closes: date, symbol or asset_id, close_usd and optionally source; other columns are ignored.
+
+    Example: `portfolio import prices prices.csv sp500.csv`
+    """
+    from portfolio_pipelines.commands.console import open_platform, readable_errors
+    from portfolio_pipelines.commands.importing import import_price_files
+
+    with readable_errors():
+        import_price_files(open_platform(), [_existing(file) for file in files])
+
+
+@app.command()
+def run(
+    start: From = None,
+    end: To = None,
+    users: Annotated[
+        list[str] | None,
+        typer.Option("--users", metavar="USER", help="Start at these users' first purchase and show them; repeatable."),
+    ] = None,
+) -> None:
+    """Bring every day that is due up to date, as one Dagster run, then marts and publication.
+
+    Without --from it starts at the first purchase. Days are always computed for everybody.
+
+    Example: `portfolio run --from 2026-01-01 --to 2026-01-31`
+    """
+    from portfolio_pipelines.commands.console import open_platform, parse_day, readable_errors, yesterday
+    from portfolio_pipelines.commands.progress import RunProgress
+    from portfolio_pipelines.commands.running import bring_up_to_date, describe, first_purchase
+    from portfolio_pipelines.commands.summary import print_summary
+
+    with readable_errors():
+        with RunProgress() as progress:
+            platform = open_platform(progress.asked)
+            last = parse_day(end, yesterday())
+            first = first_purchase(platform, users or [])
+            report = bring_up_to_date(platform, progress, parse_day(start, min(first or last, last)), last)
+        describe(report)
+        print_summary(platform, users or [])
+
+
+@app.command()
+def backfill(
+    start: Annotated[str, typer.Option("--from", metavar="DAY", help="First day, YYYY-MM-DD.")],
+    end: Annotated[str, typer.Option("--to", metavar="DAY", help="Last day, YYYY-MM-DD.")],
+    only_missing: Annotated[bool, typer.Option("--only-missing", help="Only days that have no files.")] = False,
+) -> None:
+    """Rebuild past days. What did not change is recognised and left alone.
+
+    Example: `portfolio backfill --from 2025-01-01 --to 2025-12-31 --only-missing`
+    """
+    from portfolio_pipelines.commands.console import open_platform, parse_day, readable_errors, yesterday
+    from portfolio_pipelines.commands.progress import RunProgress
+    from portfolio_pipelines.commands.running import bring_up_to_date, describe
+
+    with readable_errors():
+        with RunProgress() as progress:
+            platform = open_platform(progress.asked)
+            first, last = parse_day(start, yesterday()), parse_day(end, yesterday())
+            report = bring_up_to_date(platform, progress, first, last, only_missing=only_missing)
+        describe(report)
+
+
+@app.command()
+def query(
+    statement: Annotated[str, typer.Argument(help="SQL on the marts (DuckDB).")],
+    form: Annotated[Format, typer.Option("--format", help="How rows are printed.")] = Format.TABLE,
+) -> None:
+    """Read the marts with SQL.
+
+    Example: `portfolio query "select * from portfolio_performance_daily where user_id = 'ann' limit 5"`
+    """
+    from portfolio_pipelines.commands.console import readable_errors
+    from portfolio_pipelines.commands.reading import query as ask
+    from portfolio_pipelines.resources.warehouse import Warehouse
+    from portfolio_pipelines.settings import Settings
+
+    with readable_errors():
+        ask(Warehouse.from_settings(Settings()), statement, form.value)
+
+
+@app.command()
+def bi(
+    close: Annotated[bool, typer.Option("--close", help="Close the door of the embedded server again.")] = False,
+) -> None:
+    """Print ready connection settings for Metabase, Superset, DBeaver and psql.
+
+    The embedded server is opened on 127.0.0.1 for the read-only role alone, with a password.
+
+    Example: `portfolio bi`
+    """
+    from portfolio_pipelines.commands.bi import close_door, open_door
+    from portfolio_pipelines.commands.console import open_platform, readable_errors
+
+    with readable_errors():
+        platform = open_platform()
+        close_door(platform) if close else open_door(platform)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port of Dagster's web page.")] = 3000,
+    host: Annotated[str, typer.Option(help="Address it listens on.")] = "127.0.0.1",
+) -> None:
+    """Open Dagster: the asset graph, runs, checks and schedules.
+
+    Example: `portfolio ui --port 3000`
+    """
+    from portfolio_pipelines.commands.console import open_platform, readable_errors
+    from portfolio_pipelines.commands.ui import serve
+
+    with readable_errors():
+        sys.exit(serve(open_platform().settings, host, port))
+
+
+@prices.command("override")
+def override(asset: str, day: str, close_usd: str, why: Why) -> None:
+    """Set the close of an asset on a day.
+
+    Example: `portfolio prices override LUNA 2022-05-12 1.0769 --why "exchange print confirmed"`
+    """
+    from portfolio_pipelines.commands import overriding
+    from portfolio_pipelines.commands.console import open_platform, parse_day, readable_errors, today
+
+    with readable_errors():
+        overriding.override(open_platform(), asset, parse_day(day, today()), close_usd, why)
+
+
+@prices.command("confirm")
+def confirm(asset: str, day: str, why: Why) -> None:
+    """Confirm the quote that the jump guard holds back.
+
+    Example: `portfolio prices confirm LUNA 2022-05-12 --why "the crash is real"`
+    """
+    from portfolio_pipelines.commands import overriding
+    from portfolio_pipelines.commands.console import open_platform, parse_day, readable_errors, today
+
+    with readable_errors():
+        overriding.confirm(open_platform(), asset, parse_day(day, today()), why)
+
+
+@prices.command("withdraw")
+def withdraw(number: int, why: Why) -> None:
+    """Take an override back; it stays in the history.
+
+    Example: `portfolio prices withdraw 3 --why "typed the wrong day"`
+    """
+    from portfolio_pipelines.commands import overriding
+    from portfolio_pipelines.commands.console import open_platform, readable_errors
+
+    with readable_errors():
+        overriding.withdraw(open_platform(), number, why)
+
+
+@prices.command("overrides")
+def overrides() -> None:
+    """List all overrides, withdrawn ones included.
+
+    Example: `portfolio prices overrides`
+    """
+    from portfolio_pipelines.commands import overriding
+    from portfolio_pipelines.commands.console import open_platform, readable_errors
+
+    with readable_errors():
+        overriding.show_overrides(open_platform())
+
+
+@prices.command("blocked")
+def blocked() -> None:
+    """List the quotes that the jump guard holds back.
+
+    Example: `portfolio prices blocked`
+    """
+    from portfolio_pipelines.commands import overriding
+    from portfolio_pipelines.commands.console import open_platform, readable_errors
+
+    with readable_errors():
+        overriding.show_blocked(open_platform())
+
+
+def _existing(file: Path) -> Path:
+    from portfolio_pipelines.commands.console import CommandError
+
+    if not file.is_file():
+        msg = f"there is no file {file}"
+        raise CommandError(msg)
+    return file
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

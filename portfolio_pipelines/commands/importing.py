@@ -1,0 +1,71 @@
+"""`portfolio import …`: files of investments and prices into the database and the quote ledger."""
+
+import getpass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final
+
+from portfolio_pipelines.commands.console import OUT
+from portfolio_pipelines.resources.platform import Platform
+
+SAMPLE_FILE: Final = Path(__file__).parent.parent / "sample" / "investments.csv"
+
+
+def whoami() -> str:
+    """The name that imports and overrides are signed with."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without a user entry
+        return "unknown"
+
+
+def import_price_files(platform: Platform, files: list[Path]) -> None:
+    """Import price files one after the other; each is taken whole or refused whole."""
+    from portfolio_pipelines.database.price_import import import_prices
+
+    for path in files:
+        report = import_prices(platform.database.engine, path, store=platform.ledger.append, who=whoami())
+        if report.already_imported is not None:
+            OUT.print(f"{report.file_name}: imported before ({report.already_imported:%Y-%m-%d %H:%M} UTC), no change")
+            continue
+        OUT.print(
+            f"{report.file_name}: {report.n_quotes:,} closes of {report.n_assets} assets, "
+            f"{report.first_day} to {report.last_day}"
+        )
+        if report.new_assets:
+            OUT.print(f"  assets that only price files know: {', '.join(report.new_assets)}")
+        for note in report.notes:
+            OUT.print(f"  {note}", style="dim", markup=False)
+
+
+def import_investment_file(platform: Platform, source: Path | bytes, name: str | None = None) -> None:
+    """Import one file of investments, whole or not at all."""
+    from portfolio_pipelines.database.investment_import import import_investments
+
+    report = import_investments(
+        platform.database.engine,
+        source,
+        closes=platform.market.purchase_closes,
+        first_day=platform.settings.first_day,
+        who=whoami(),
+        name=name,
+    )
+    OUT.print(
+        f"{report.file_name}: {report.inserted} new legs, {report.corrected} corrected, {report.unchanged} unchanged"
+    )
+    if report.first_affected_day is not None:
+        OUT.print(f"  figures from {report.first_affected_day} on are affected: `portfolio run` brings them up to date")
+    if platform.market.is_sample:
+        OUT.print("  empty quantities were derived from the SAMPLE market: no provider answered", style="yellow")
+
+
+def sample_investments(last_day: date) -> bytes:
+    """The shipped sample as an importable CSV, its purchases counted back from `last_day`."""
+    import polars as pl
+
+    frame = pl.read_csv(SAMPLE_FILE, infer_schema=False)
+    bought = [(last_day - timedelta(days=int(days))).isoformat() for days in frame["days_ago"]]
+    rows = frame.with_columns(invested_at=pl.Series(bought)).select(
+        "user_id", "investment_id", "invested_at", "asset", "amount_usd", "quantity"
+    )
+    return rows.write_csv().encode()

@@ -1,0 +1,105 @@
+"""`portfolio prices …`: closes that a person sets or confirms, with who and why; nothing is ever overwritten."""
+
+from datetime import date
+from decimal import Decimal, InvalidOperation
+
+import polars as pl
+from rich.table import Table
+
+from portfolio_pipelines.commands.console import OUT, CommandError
+from portfolio_pipelines.commands.importing import whoami
+from portfolio_pipelines.resources.platform import Platform
+from portfolio_pipelines.tables import PRICES, PRICES_SCHEMA
+
+
+def override(platform: Platform, asset: str, day: date, close: str, why: str) -> None:
+    """Set the close of an asset on a day by hand.
+
+    Raises:
+        CommandError: If the asset is unknown or the close is no number.
+    """
+    from portfolio_pipelines.database.overrides import add_override
+
+    try:
+        price = Decimal(close)
+    except InvalidOperation:
+        msg = f"{close!r} is no price in USD"
+        raise CommandError(msg) from None
+    number = add_override(
+        platform.database.engine, asset_of(platform, asset, day), day, price, who=whoami(), why=why, kind="manual"
+    )
+    OUT.print(f"override {number}: {asset} closed at {price} USD on {day}. `portfolio run` applies it.")
+
+
+def confirm(platform: Platform, asset: str, day: date, why: str) -> None:
+    """Confirm the quote that the jump guard holds back on a day.
+
+    Raises:
+        CommandError: If nothing is held back there.
+    """
+    from portfolio_pipelines.database.overrides import add_override
+
+    asset_id = asset_of(platform, asset, day)
+    rows = platform.lake.read(PRICES, [day], PRICES_SCHEMA).filter(
+        (pl.col("asset_id") == asset_id) & pl.col("reason").str.starts_with("jump")
+    )
+    if rows.is_empty():
+        msg = f"no quote of {asset_id} is held back on {day}; `portfolio prices blocked` lists those that are"
+        raise CommandError(msg)
+    close = platform.market.best_quote(asset_id, day)
+    number = add_override(
+        platform.database.engine, asset_id, day, Decimal(str(close)), who=whoami(), why=why, kind="confirm_jump"
+    )
+    OUT.print(f"override {number}: {asset_id} is confirmed at {close} USD on {day}. `portfolio run` applies it.")
+
+
+def withdraw(platform: Platform, number: int, why: str) -> None:
+    """Take an override back; it stays in the history."""
+    from portfolio_pipelines.database.overrides import withdraw_override
+
+    withdraw_override(platform.database.engine, number, who=whoami(), why=why)
+    OUT.print(f"override {number} is withdrawn. `portfolio run` applies it.")
+
+
+def show_overrides(platform: Platform) -> None:
+    """All overrides, withdrawn ones included."""
+    from portfolio_pipelines.database.overrides import load_overrides
+
+    _show(load_overrides(platform.database.engine), "no price was ever set by hand")
+
+
+def show_blocked(platform: Platform) -> None:
+    """Quotes that the jump guard holds back, newest first."""
+    days = sorted(platform.lake.days(PRICES), reverse=True)
+    prices = platform.lake.read(PRICES, days, PRICES_SCHEMA, ["date", "asset_id", "status", "reason"])
+    blocked = prices.filter(pl.col("reason").str.starts_with("jump")).sort("date", "asset_id", descending=[True, False])
+    _show(blocked, "no quote is held back")
+
+
+def asset_of(platform: Platform, name: str, day: date) -> str:
+    """The market id that a name means on a day: an id itself, or a symbol.
+
+    Raises:
+        CommandError: If it means none, or several.
+    """
+    from portfolio_pipelines.database.assets import load_asset_symbols, load_assets
+    from portfolio_pipelines.database.symbols import explain, resolve
+
+    assets, symbols = load_assets(platform.database.engine), load_asset_symbols(platform.database.engine)
+    asked = pl.DataFrame({"day": [day], "name": [name]}, schema={"day": pl.Date, "name": pl.String})
+    row = resolve(asked, assets, symbols).row(0, named=True)
+    if row["asset_id"] is None:
+        raise CommandError(explain(name, day, row["candidates"], assets, symbols))
+    return str(row["asset_id"])
+
+
+def _show(frame: pl.DataFrame, nothing: str) -> None:
+    if frame.is_empty():
+        OUT.print(nothing)
+        return
+    table = Table()
+    for name in frame.columns:
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in frame.iter_rows():
+        table.add_row(*("–" if cell is None else str(cell) for cell in row))
+    OUT.print(table)

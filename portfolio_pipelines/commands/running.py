@@ -1,0 +1,126 @@
+"""`portfolio run` and `portfolio backfill`: plan what is due, materialise it as one Dagster run, say what happened."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+import dagster as dg
+
+from portfolio_pipelines.automation.instance import open_instance, process_tags
+from portfolio_pipelines.automation.jobs import DAILY_JOB_NAME, RANGE_END, RANGE_START, SERVE_JOB_NAME
+from portfolio_pipelines.automation.planning import Plan, make_plan
+from portfolio_pipelines.commands.console import OUT, CommandError, today
+from portfolio_pipelines.commands.progress import RunProgress
+from portfolio_pipelines.resources.platform import Platform
+
+MOST_NOTES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a command did."""
+
+    plan: Plan
+    run_id: str | None  # None when nothing was due
+    is_sample: bool
+
+
+def first_purchase(platform: Platform, users: Sequence[str] = ()) -> date | None:
+    """The day of the first investment, of some users or of all; None when there is none.
+
+    Raises:
+        CommandError: If a user is unknown.
+    """
+    first = platform.database.first_purchases()
+    unknown = sorted(set(users) - set(first))
+    if unknown:
+        msg = f"no investments of {', '.join(unknown)}; known users: {', '.join(sorted(first)[:10]) or 'none'}"
+        raise CommandError(msg)
+    days = [day for user, day in first.items() if not users or user in users]
+    return min(days, default=None)
+
+
+def bring_up_to_date(
+    platform: Platform, progress: RunProgress, start: date, end: date, *, only_missing: bool = False
+) -> RunReport:
+    """Materialise what is due in [start, end], both included, then marts and publication; nothing else is touched.
+
+    Raises:
+        CommandError: If the days make no sense, or the run fails.
+    """
+    earliest = platform.settings.first_day
+    if start > end or end > today() or start < earliest:
+        msg = f"no days from {start} to {end}: choose days from {earliest} to {today()}, the first one first"
+        raise CommandError(msg)
+    if not platform.market.is_sample:
+        platform.database.replace_sample_quantities(platform.market.purchase_closes)
+    days = [start + timedelta(days=offset) for offset in range((end - start).days + 1)]
+    plan = make_plan(days, platform.lake, platform.database, platform.market, only_missing=only_missing)
+    window = plan.window
+    if window is not None:
+        tags = {RANGE_START: window[0].isoformat(), RANGE_END: window[1].isoformat()}
+        run_id = execute(platform, progress, DAILY_JOB_NAME, tags)
+    elif not platform.warehouse.is_current():
+        run_id = execute(platform, progress, SERVE_JOB_NAME, {})
+    else:
+        platform.served.publish()  # nothing to do, unless the last run was killed between marts and publication
+        run_id = None
+    return RunReport(plan, run_id, platform.market.is_sample)
+
+
+def execute(platform: Platform, progress: RunProgress, job_name: str, tags: dict[str, str]) -> str:
+    """Run a job in this process; the id of the run.
+
+    Raises:
+        CommandError: If it fails; the message names the steps and checks, and why.
+    """
+    from portfolio_pipelines.definitions import build_defs
+
+    instance = open_instance(platform.settings)
+    steps = len(build_defs(platform.settings, platform).resolve_job_def(job_name).nodes)
+    with progress.steps(steps) as logger:
+        job = build_defs(platform.settings, platform, {"console": logger}).resolve_job_def(job_name)
+        result = job.execute_in_process(
+            run_config={"loggers": {"console": {}}},
+            instance=instance,
+            tags={**tags, **process_tags()},
+            raise_on_error=False,
+        )
+    for note in progress.notes[:MOST_NOTES]:
+        OUT.print(note, style="dim", markup=False)
+    if not result.success:
+        raise CommandError(_what_failed(result))
+    return str(result.run_id)
+
+
+def _what_failed(result: dg.ExecuteInProcessResult) -> str:
+    lines = [f"run {result.run_id} failed; what was finished before it stays. `portfolio ui` shows the run."]
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            lines.append(f"  {event.step_key}: {error.message.strip() if error else 'failed'}")
+    for check in result.get_asset_check_evaluations():
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+            details = ", ".join(f"{name}={value.value}" for name, value in check.metadata.items() if name != "sql")
+            lines.append(f"  check {check.check_name}: {check.description or details}")
+    return "\n".join(lines)
+
+
+def describe(report: RunReport) -> None:
+    """Say what was due and what was done."""
+    plan = report.plan
+    if report.run_id is None:
+        OUT.print("Everything is up to date: no file is missing, no input has changed.")
+    elif plan.window is None:
+        OUT.print("No day was due; the marts were built and published.")
+    else:
+        first, last = plan.window
+        OUT.print(
+            f"Ran {first} to {last}: {len(plan.missing)} days were missing, {len(plan.changed)} had changed inputs, "
+            f"{len(plan.unsettled)} could still get new prices."
+        )
+    if report.is_sample:
+        OUT.print("The prices are those of the SAMPLE market, not real ones.", style="bold yellow")

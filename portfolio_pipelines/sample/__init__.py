@@ -1,0 +1,1 @@
+"""Sample users and investments, ours and invented, so that a newcomer sees something."""
