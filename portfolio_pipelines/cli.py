@@ -138,7 +138,7 @@ def run(
             last = parse_day(end, yesterday())
             first = first_purchase(platform, users or [])
             report = bring_up_to_date(platform, progress, parse_day(start, min(first or last, last)), last)
-        describe(report)
+        describe(report, progress)
         print_summary(platform, users or [])
 
 
@@ -161,7 +161,7 @@ def backfill(
             platform = open_platform(progress.asked)
             first, last = parse_day(start, yesterday()), parse_day(end, yesterday())
             report = bring_up_to_date(platform, progress, first, last, only_missing=only_missing)
-        describe(report)
+        describe(report, progress)
 
 
 @app.command()

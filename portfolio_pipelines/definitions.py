@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import dagster as dg
 
-warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy, ours by choice, says so for every asset
+# backfill_policy and map_resolved_asset_specs, ours by choice, warn once for every asset and every load
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from portfolio_pipelines.assets import operational, performance, prices, records  # noqa: E402
 from portfolio_pipelines.assets.marts import build_marts_asset, mart_keys  # noqa: E402

@@ -1,16 +1,14 @@
-"""What a run has to do: which days are missing, changed or not final yet. It decides nothing about figures.
+"""What a run has to do: which days are missing or changed. It decides nothing about figures.
 
-The rule: a day is due when one of its files is missing, when a provider may still say something new about it, or when
-what it was made from has changed since. From the first due day to the last everything runs as one range; days whose
-inputs did not change are recognised inside the run and left alone.
+The rule: a day is due when one of its files is missing, or when what it was made from has changed since: new answers of
+the providers, price files, overrides, investments. From the first due day to the last everything runs as one range;
+days whose inputs did not change are recognised inside the run and left alone.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
-
-import polars as pl
 
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
@@ -39,13 +37,12 @@ class Plan:
     """The days that are due, and why."""
 
     missing: Sequence[date]  # a file is not there
-    unsettled: Sequence[date]  # a provider may still say something new
     changed: Sequence[date]  # the inputs are not those that the files were made from
 
     @property
     def due(self) -> list[date]:
         """All due days, ascending."""
-        return sorted({*self.missing, *self.unsettled, *self.changed})
+        return sorted({*self.missing, *self.changed})
 
     @property
     def window(self) -> tuple[date, date] | None:
@@ -63,28 +60,22 @@ def make_plan(
         days: The days asked for, ascending. Materialised days after them are looked at too: they may rest on these.
         lake: Where the files are.
         database: What people entered, and the partition log.
-        market: Which quotes are known and which are worth asking for.
+        market: Which quotes are known.
         only_missing: Look for missing files alone.
     """
     there = {table: lake.days(table) for table in DAILY_TABLES}
     missing = [day for day in days if any(day not in there[table] for table in DAILY_TABLES)]
     if only_missing or not days:
-        return Plan(missing, [], [])
+        return Plan(missing, [])
     later = [day for day in sorted(there[PORTFOLIO_PERFORMANCE]) if day > days[-1]]
     looked_at = [*days, *_until(days[-1], later[-1] if later else days[-1])]
-    unsettled = _days_in(market.open_requests(market.tracked(days)))
     writer = PartitionWriter(lake, "", PartitionWriter.records_of(database.partition_log()), lambda _rows: None)
     changed = _changed_operational(writer, database, looked_at) or _changed_quotes(writer, market, database, looked_at)
-    return Plan(missing, sorted(unsettled & set(days)), changed)
+    return Plan(missing, changed)
 
 
 def _until(last: date, end: date) -> list[date]:
     return [last + timedelta(days=offset) for offset in range(1, (end - last).days + 1)]
-
-
-def _days_in(requests: pl.DataFrame) -> set[date]:
-    days = requests.select(pl.date_ranges("start", "end", closed="left").alias("day")).explode("day").drop_nulls()
-    return set(days["day"])
 
 
 def _changed_operational(writer: PartitionWriter, database: Database, days: Sequence[date]) -> list[date]:

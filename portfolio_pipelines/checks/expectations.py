@@ -1,5 +1,6 @@
 """Great Expectations suites over core tables, each expectation a check of its own. Declarations, no arithmetic."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -44,6 +45,7 @@ def validate(frame: pl.DataFrame, suite: Suite) -> Iterator[tuple[str, bool, dic
     from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")

@@ -24,7 +24,7 @@ def quickstart(price_files: list[Path], days: int) -> None:
         if first_purchase(platform) is None:
             import_investment_file(platform, sample_investments(last), "sample investments")
         report = bring_up_to_date(platform, progress, last - timedelta(days=days - 1), last)
-    describe(report)
+    describe(report, progress)
     print_summary(platform)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import dagster as dg
@@ -56,6 +56,8 @@ def bring_up_to_date(
     if not platform.market.is_sample:
         platform.database.replace_sample_quantities(platform.market.purchase_closes)
     days = [start + timedelta(days=offset) for offset in range((end - start).days + 1)]
+    if not only_missing:
+        platform.market.refresh(days, datetime.now(UTC), progress.notes.append)
     plan = make_plan(days, platform.lake, platform.database, platform.market, only_missing=only_missing)
     window = plan.window
     if window is not None:
@@ -87,8 +89,6 @@ def execute(platform: Platform, progress: RunProgress, job_name: str, tags: dict
             tags={**tags, **process_tags()},
             raise_on_error=False,
         )
-    for note in progress.notes[:MOST_NOTES]:
-        OUT.print(note, style="dim", markup=False)
     if not result.success:
         raise CommandError(_what_failed(result))
     return str(result.run_id)
@@ -109,8 +109,10 @@ def _what_failed(result: dg.ExecuteInProcessResult) -> str:
     return "\n".join(lines)
 
 
-def describe(report: RunReport) -> None:
+def describe(report: RunReport, progress: RunProgress) -> None:
     """Say what was due and what was done."""
+    for note in dict.fromkeys(progress.notes[:MOST_NOTES]):
+        OUT.print(note, style="dim", markup=False)
     plan = report.plan
     if report.run_id is None:
         OUT.print("Everything is up to date: no file is missing, no input has changed.")
@@ -119,8 +121,7 @@ def describe(report: RunReport) -> None:
     else:
         first, last = plan.window
         OUT.print(
-            f"Ran {first} to {last}: {len(plan.missing)} days were missing, {len(plan.changed)} had changed inputs, "
-            f"{len(plan.unsettled)} could still get new prices."
+            f"Ran {first} to {last}: {len(plan.missing)} days were missing, {len(plan.changed)} had changed inputs."
         )
     if report.is_sample:
         OUT.print("The prices are those of the SAMPLE market, not real ones.", style="bold yellow")

@@ -54,6 +54,7 @@ class MarketData:
     database: Database
     ledger: QuoteLedger
     progress: Progress | None = None
+    _asked: list[pl.DataFrame] = field(default_factory=list, repr=False, compare=False)  # lately, by this process
 
     @cached_property
     def policy(self) -> ConsensusPolicy:
@@ -92,11 +93,15 @@ class MarketData:
         return tracked_days(nothing, self.database.load("asset_successions"), self.weekday_assets, sorted(days))
 
     def open_requests(self, wanted: pl.DataFrame) -> pl.DataFrame:
-        """What is still worth asking of whom: columns provider, asset_id, start, end."""
+        """What is still worth asking of whom: columns provider, asset_id, start, end.
+
+        What this process asked already is not asked again: a command that plans and then runs asks once.
+        """
         if wanted.is_empty() or not self.settings.price_providers:
             return pl.DataFrame(schema={"provider": pl.String, "asset_id": pl.String, "start": pl.Date, "end": pl.Date})
         first, last = _span(wanted)
-        ranges = missing_ranges(wanted, self.ledger.settled(first, last + _DAY), self.settings.price_providers)
+        settled = pl.concat([self.ledger.settled(first, last + _DAY), *self._asked])
+        ranges = missing_ranges(wanted, settled, self.settings.price_providers)
         known = self._listings()
         answerable = [
             known[asset].symbol_at(provider) is not None
@@ -126,6 +131,7 @@ class MarketData:
             with ThreadPoolExecutor(max_workers=len(asked), thread_name_prefix="market") as pool:
                 answers = pl.concat(pool.map(fetch, asked))
         changed = self.ledger.append(answers)
+        self._asked.append(answers.select("asset_id", "date", "provider"))
         outcomes = dict(answers["outcome"].value_counts().sort("outcome").iter_rows())
         report = RefreshReport(answers.height, outcomes, changed, self.is_sample)
         if asked:
