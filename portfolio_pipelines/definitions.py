@@ -1,25 +1,20 @@
 """What Dagster loads. Parts are listed here and built elsewhere; policy is applied to selections, not single assets."""
 
-import warnings
 from collections.abc import Mapping
 from datetime import timedelta
 
 import dagster as dg
 
-# backfill_policy and map_resolved_asset_specs, ours by choice, warn once for every asset and every load
-warnings.filterwarnings("ignore", category=dg.BetaWarning)
-warnings.filterwarnings("ignore", category=dg.PreviewWarning)
-
-from portfolio_pipelines.assets import operational, performance, prices, records  # noqa: E402
-from portfolio_pipelines.assets.marts import build_marts_asset, mart_keys  # noqa: E402
-from portfolio_pipelines.assets.publish import build_published_asset  # noqa: E402
-from portfolio_pipelines.automation import schedules  # noqa: E402
-from portfolio_pipelines.automation.jobs import daily_job, serve_job  # noqa: E402
-from portfolio_pipelines.checks import expectations  # noqa: E402
-from portfolio_pipelines.checks import performance as performance_checks  # noqa: E402
-from portfolio_pipelines.checks import prices as price_checks  # noqa: E402
-from portfolio_pipelines.resources.platform import Platform  # noqa: E402
-from portfolio_pipelines.settings import Settings  # noqa: E402
+from portfolio_pipelines.assets import operational, performance, prices, records
+from portfolio_pipelines.assets.marts import build_marts_asset, mart_keys
+from portfolio_pipelines.assets.publish import build_published_asset
+from portfolio_pipelines.automation import schedules
+from portfolio_pipelines.automation.jobs import daily_job, serve_job
+from portfolio_pipelines.checks import expectations
+from portfolio_pipelines.checks import performance as performance_checks
+from portfolio_pipelines.checks import prices as price_checks
+from portfolio_pipelines.resources.platform import Platform
+from portfolio_pipelines.settings import Settings
 
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=26))
 """A day closes at 24:00 UTC and is computed at 00:20: after 26 hours the next one is late, after 36 it is missing."""
