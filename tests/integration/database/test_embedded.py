@@ -92,35 +92,35 @@ def test_only_dagster_commits_without_waiting_for_the_disk_and_nothing_listens_o
     assert ask(urls.portfolio, "show wal_level") == "minimal"
 
 
-def test_a_client_that_is_killed_leaves_the_server_running(home: Path) -> None:
+def test_a_client_that_is_killed_leaves_the_server_running(running: Path) -> None:
     program = (
         "import os, sys, pathlib, psycopg; from portfolio_pipelines.database import embedded; "
         "c = psycopg.connect(embedded.start(pathlib.Path(sys.argv[1])).portfolio); "
         "c.execute('create table half_done ()'); os.kill(os.getpid(), 9)"
     )
-    ended = subprocess.run([sys.executable, "-c", program, str(home / "postgres")], check=False)
+    ended = subprocess.run([sys.executable, "-c", program, str(running)], check=False)
     assert ended.returncode == -signal.SIGKILL
-    urls = embedded.start(home / "postgres")
+    urls = embedded.start(running)
     assert ask(urls.portfolio, "select to_regclass('half_done')") is None
 
 
-def test_a_killed_server_comes_back_with_what_was_committed(home: Path) -> None:
-    urls = embedded.start(home / "postgres")
+def test_a_killed_server_comes_back_with_what_was_committed(running: Path) -> None:
+    urls = embedded.start(running)
     with psycopg.connect(urls.portfolio) as connection:
         connection.execute("create table kept as select 7 as seven")
-    pid = int((home / "postgres" / "postmaster.pid").read_text().split()[0])
+    pid = int((running / "postmaster.pid").read_text().split()[0])
     os.kill(pid, signal.SIGKILL)
-    embedded.start(home / "postgres")
+    embedded.start(running)
     assert ask(urls.portfolio, "select seven from kept") == 7
 
 
-def test_a_stale_pid_file_with_the_number_of_another_program_does_not_matter(home: Path) -> None:
-    urls = embedded.start(home / "postgres")
-    pid_file = home / "postgres" / "postmaster.pid"
+def test_a_stale_pid_file_with_the_number_of_another_program_does_not_matter(running: Path) -> None:
+    urls = embedded.start(running)
+    pid_file = running / "postmaster.pid"
     text = pid_file.read_text()
-    embedded.stop(home / "postgres")
+    embedded.stop(running)
     pid_file.write_text(text.replace(text.split()[0], str(os.getpid()), 1))
-    embedded.start(home / "postgres")
+    embedded.start(running)
     assert ask(urls.portfolio, "select 1") == 1
 
 
@@ -149,13 +149,12 @@ def test_a_folder_that_cannot_be_made_is_refused_with_advice(home: Path) -> None
         embedded.start(home / "file" / "postgres")
 
 
-def test_another_major_version_is_refused(home: Path) -> None:
-    embedded.start(home / "postgres")
-    embedded.stop(home / "postgres")
-    version = home / "postgres" / "PG_VERSION"
-    version.write_text("16\n")
+def test_another_major_version_is_refused_and_left_alone(home: Path) -> None:
+    (home / "postgres").mkdir()
+    (home / "postgres" / "PG_VERSION").write_text("16\n")
     with pytest.raises(EmbeddedPostgresError, match="was made by Postgres 16"):
         embedded.start(home / "postgres")
+    assert (home / "postgres" / "PG_VERSION").read_text() == "16\n"
 
 
 def test_tcp_lets_one_role_in_with_its_password_and_nobody_else(running: Path, free_port: int) -> None:

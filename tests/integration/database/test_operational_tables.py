@@ -87,9 +87,8 @@ def test_a_second_override_of_a_day_replaces_the_first(database: sa.Engine) -> N
         withdraw_override(database, first, who="ann", why="again")
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_an_override_that_makes_no_sense_is_refused(database: sa.Engine) -> None:
+    cases: list[tuple[dict[str, object], str]] = [
         ({"asset_id": "coingecko:nothing"}, "there is no asset 'coingecko:nothing'"),
         ({"day": date(2026, 1, 11)}, "2026-01-11 is in the future"),
         ({"close_usd": Decimal(0)}, "must be a positive number of US dollars, not 0"),
@@ -99,14 +98,11 @@ def test_a_second_override_of_a_day_replaces_the_first(database: sa.Engine) -> N
         ({"who": " "}, "say who and why"),
         ({"why": ""}, "say who and why"),
         ({"kind": "guess"}, "kind must be one of manual, confirm_jump"),
-    ],
-)
-def test_an_override_that_makes_no_sense_is_refused(
-    database: sa.Engine, changes: dict[str, object], message: str
-) -> None:
+    ]
     sound = {"asset_id": BITCOIN, "day": DAY, "close_usd": Decimal(1), "who": "ann", "why": "because"}
-    with pytest.raises(OverrideRefusedError, match=message):
-        add_override(database, **(sound | changes), now=NOW)  # type: ignore[arg-type]
+    for changes, message in cases:
+        with pytest.raises(OverrideRefusedError, match=message):
+            add_override(database, **(sound | changes), now=NOW)  # type: ignore[arg-type]
     assert load_overrides(database).is_empty()
 
 
