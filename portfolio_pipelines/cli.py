@@ -139,7 +139,7 @@ def run(
             first = first_purchase(platform, users or [])
             report = bring_up_to_date(platform, progress, parse_day(start, min(first or last, last)), last)
         describe(report, progress)
-        print_summary(platform, users or [])
+        print_summary(platform, last, users or [])
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """What commands share: the console, the opened platform, and errors that people can read."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -12,7 +13,7 @@ from portfolio_pipelines.market.fetch import Progress
 from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.settings import Settings
 
-OUT: Final = Console(highlight=False, soft_wrap=True)
+OUT: Final = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
 ERR: Final = Console(stderr=True, highlight=False)
 
 
@@ -38,7 +39,7 @@ def readable_errors() -> Iterator[None]:
         OverrideRefusedError,
         FileNotFoundError,
     ) as error:
-        ERR.print(str(error), style="red", markup=False)
+        ERR.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 

@@ -25,7 +25,7 @@ def quickstart(price_files: list[Path], days: int) -> None:
             import_investment_file(platform, sample_investments(last), "sample investments")
         report = bring_up_to_date(platform, progress, last - timedelta(days=days - 1), last)
     describe(report, progress)
-    print_summary(platform)
+    print_summary(platform, last)
 
 
 def last_day(platform: Platform) -> date:

@@ -1,6 +1,7 @@
 """What a person sees at the end of a run: the portfolios, where the data is, how to go on."""
 
 from collections.abc import Sequence
+from datetime import date
 
 from rich.table import Table
 
@@ -11,7 +12,7 @@ MOST_SHOWN = 15
 PORTFOLIOS = """
     select user_id, date, value_usd, invested_usd, pnl_usd, roi, twr_index - 1 as twr, coverage, is_final
     from marts.portfolio_performance_daily
-    where date = (select max(date) from marts.portfolio_performance_daily where is_final or date < current_date)
+    where date = (select max(date) from marts.portfolio_performance_daily where date <= ?)
       and (? or user_id in (select unnest(?)))
     order by value_usd desc nulls last, user_id limit ?
 """
@@ -21,10 +22,10 @@ SOURCES = """
 """
 
 
-def print_summary(platform: Platform, users: Sequence[str] = ()) -> None:
-    """Portfolios with value, return and coverage on the newest day, and how to look further."""
+def print_summary(platform: Platform, until: date, users: Sequence[str] = ()) -> None:
+    """Portfolios with value, return and coverage on the newest day up to `until`, and how to look further."""
     with platform.warehouse.connect() as warehouse:
-        rows = warehouse.execute(PORTFOLIOS, [not users, list(users), MOST_SHOWN]).fetchall()
+        rows = warehouse.execute(PORTFOLIOS, [until, not users, list(users), MOST_SHOWN]).fetchall()
         count = warehouse.execute("select count(distinct user_id) from marts.portfolio_performance_daily").fetchone()
         sources = warehouse.execute(SOURCES).fetchall()
     if not rows:
@@ -32,10 +33,10 @@ def print_summary(platform: Platform, users: Sequence[str] = ()) -> None:
         return
     table = Table(title=f"Portfolios at the close of {rows[0][1]} (UTC)")
     for name in ("user", "value USD", "invested USD", "P&L USD", "ROI", "TWR", "coverage"):
-        table.add_column(name, justify="left" if name == "user" else "right")
+        table.add_column(name, justify="left" if name == "user" else "right", no_wrap=True)
     for user, _, value, invested, pnl, roi, twr, coverage, is_final in rows:
         table.add_row(
-            user if is_final else f"{user} (provisional)",
+            user if is_final else f"{user} *",
             _money(value),
             _money(invested),
             _money(pnl),
@@ -46,6 +47,8 @@ def print_summary(platform: Platform, users: Sequence[str] = ()) -> None:
     OUT.print(table)
     if count and count[0] > len(rows):
         OUT.print(f"… {count[0] - len(rows)} more users")
+    if not all(row[-1] for row in rows):
+        OUT.print("* provisional: some price of that day is missing or may still change")
     OUT.print("ROI is on money put in; TWR is time-weighted: deposits do not move it. '–' means: cannot be known.")
     OUT.print("Closes by source: " + ", ".join(f"{source} {closes:,}" for source, closes in sources))
     OUT.print(f"Marts: {platform.settings.warehouse} (DuckDB, schema marts)", soft_wrap=True)

@@ -105,13 +105,12 @@ class QuoteLedger:
         newest = (
             known.group_by(KEY, maintain_order=True)
             .last()
-            .select(*KEY, was_outcome="outcome", was_close="close_usd", was_source="source", was_stage=self._stage())
+            .select(*KEY, was_outcome="outcome", was_close="close_usd", was_stage=self._stage())
         )
         fresh = quotes.unique(ORDER, keep="last", maintain_order=True).join(newest, on=KEY, how="left")
         same = (
             pl.col("outcome").eq_missing(pl.col("was_outcome"))
             & pl.col("close_usd").eq_missing(pl.col("was_close"))
-            & pl.col("source").eq_missing(pl.col("was_source"))
             & (self._stage() <= pl.col("was_stage"))
         )
         return fresh.filter(~same.fill_null(False)).select(QUOTES.names())
