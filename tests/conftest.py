@@ -9,11 +9,15 @@ from uuid import uuid4
 import psycopg
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 from sqlalchemy.engine import URL, make_url
 
 from portfolio_pipelines.database import embedded
 from portfolio_pipelines.database.connection import DRIVER, create_engine
 from portfolio_pipelines.database.migrate import upgrade
+
+settings.register_profile("portfolio", deadline=None)  # a busy machine is no failure
+settings.load_profile("portfolio")
 
 
 @pytest.fixture(scope="session")
