@@ -87,6 +87,8 @@ def stop(folder: Path) -> None:
     if folder.is_dir():
         with alone(folder):
             stop_server(folder)
+            if socket_folder(folder) != folder:
+                shutil.rmtree(socket_folder(folder), ignore_errors=True)  # the next start makes it again
 
 
 @contextmanager

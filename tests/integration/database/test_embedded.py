@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from portfolio_pipelines.database import embedded
+from portfolio_pipelines.database.embedded_files import socket_folder
 from portfolio_pipelines.database.embedded_tcp import close_tcp, open_tcp
 from portfolio_pipelines.database.postgres_programs import EmbeddedPostgresError
 
@@ -131,8 +132,12 @@ def test_a_start_that_died_while_making_the_folder_is_repeated(home: Path) -> No
 
 
 def test_a_path_too_long_for_a_socket_works(home: Path) -> None:
-    urls = embedded.start(home / ("a long name " * 10) / "postgres")
+    folder = home / ("a long name " * 10) / "postgres"
+    urls = embedded.start(folder)
     assert ask(urls.portfolio, "select 1") == 1
+    embedded.stop(folder)
+    assert not socket_folder(folder).exists()
+    assert ask(embedded.start(folder).portfolio, "select 1") == 1
 
 
 def test_a_folder_with_other_files_is_refused_and_left_alone(home: Path) -> None:
