@@ -106,7 +106,8 @@ class DbtProject:
         Raises:
             DbtError: If dbt could not start building.
         """
-        result = self._invoke(["build", *([] if unit_tests else ["--exclude-resource-type", "unit_test"])])
+        left_out = ["exposure"] if unit_tests else ["exposure", "unit_test"]
+        result = self._invoke(["build", *(f"--exclude-resource-type={kind}" for kind in left_out)])
         return [_node_result(node) for node in getattr(result, "results", [])]
 
     @staticmethod
@@ -132,6 +133,8 @@ class DbtProject:
             "--log-level-file": "warn",
         }
         flags = ["--no-print", "--no-version-check", "--no-use-colors", "--partial-parse", "--quiet"]
+        if (self.target / "manifest.json").is_file():
+            flags.append("--no-write-json")  # it would write the same manifest twice again
         try:
             result = dbtRunner().invoke([*command, *(str(part) for pair in arguments.items() for part in pair), *flags])
         finally:

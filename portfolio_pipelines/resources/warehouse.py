@@ -167,13 +167,6 @@ class Warehouse:
         reason = "built from nothing" if new_file else "changed partitions replaced"
         return BuildResult(False, reason, results, row_counts, counted, warnings, time.monotonic() - started)
 
-    def is_current(self) -> bool:
-        """Whether the warehouse holds exactly what the lake holds, built by these models."""
-        before = _read_state(self.path)
-        return before.code_hash == self.project.code_hash and not _changed(
-            before.partitions, read_partitions(self.lake, before.partitions)
-        )
-
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One build at a time; the system gives the lock of a killed process back."""
