@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 PREVIEW_ROWS = 5
-OWNERS = ["team:portfolio"]
+OWNERS = ["team:portfolio-data"]
 
 
 def column_schema(schema: pl.Schema) -> dict[str, Any]:
