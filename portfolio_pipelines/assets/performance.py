@@ -1,5 +1,6 @@
 """What investments and portfolios were worth at each close. The arithmetic is in `finance`."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import dagster as dg
@@ -19,7 +20,7 @@ from portfolio_pipelines.finance.returns import TrackRecord, chain_day
 from portfolio_pipelines.finance.valuation import EPOCH, Contributions, Holdings, add_up, prices_by_day, value_day
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
-from portfolio_pipelines.resources.partitions import chained, fingerprint
+from portfolio_pipelines.resources.partitions import PartitionWriter, chained, fingerprint
 from portfolio_pipelines.tables import (
     INVESTMENT_DAYS,
     INVESTMENT_DAYS_SCHEMA,
@@ -56,11 +57,10 @@ def investment_performance(
 ) -> dg.MaterializeResult[None]:
     """Worth of every investment at every close since its purchase. A holding without a price is never worth 0."""
     days = days_of(context)
-    made = _investments_made(lake, days)
+    made = investments_made(lake, days)
     rows, last = 0, pl.DataFrame(schema=INVESTMENT_PERFORMANCE_SCHEMA)
     with database.writer(lake, context.run.run_id) as writer:
-        succession = writer.content(SUCCESSIONS)
-        inputs = {day: fingerprint(writer.content(PRICES, day), made[day], succession) for day in days}
+        inputs = {day: investment_inputs(writer, day, made[day]) for day in days}
         changed = [
             day for day in days if not writer.is_current(INVESTMENT_PERFORMANCE, day, inputs[day], INVESTMENTS_VERSION)
         ]
@@ -94,16 +94,14 @@ def portfolio_performance(
 ) -> dg.MaterializeResult[None]:
     """Each portfolio as the sum of its investments, with its time-weighted return."""
     days = days_of(context)
-    made = _investments_made(lake, days)
+    made = investments_made(lake, days)
     rows, computed, last = 0, 0, pl.DataFrame(schema=PORTFOLIO_PERFORMANCE_SCHEMA)
     track: tuple[date, NDArray[np.int32], TrackRecord] | None = None  # the day it is of, its users, their records
     contributions: Contributions | None = None
     with database.writer(lake, context.run.run_id) as writer:
         for day in days:
             before = day - timedelta(days=1)
-            inputs = fingerprint(
-                writer.content(INVESTMENT_PERFORMANCE, day), made[day], writer.content(PORTFOLIO_PERFORMANCE, before)
-            )
+            inputs = portfolio_inputs(writer, day, made[day])
             if writer.is_current(PORTFOLIO_PERFORMANCE, day, inputs, PORTFOLIOS_VERSION):
                 continue
             if track is None or track[0] != before:
@@ -126,7 +124,18 @@ def portfolio_performance(
     return dg.MaterializeResult(metadata=written(last, rows, days_computed=computed))
 
 
-def _investments_made(lake: Lake, days: list[date]) -> dict[date, str]:
+def investment_inputs(writer: PartitionWriter, day: date, made: str) -> str:
+    """What the valuations of a day rest on; `made` is the fingerprint of `investments_made`."""
+    return fingerprint(writer.content(PRICES, day), made, writer.content(SUCCESSIONS))
+
+
+def portfolio_inputs(writer: PartitionWriter, day: date, made: str) -> str:
+    """What the portfolios of a day rest on: its valuations, and the track record of the day before."""
+    before = writer.content(PORTFOLIO_PERFORMANCE, day - timedelta(days=1))
+    return fingerprint(writer.content(INVESTMENT_PERFORMANCE, day), made, before)
+
+
+def investments_made(lake: Lake, days: Sequence[date]) -> dict[date, str]:
     """A fingerprint of all investments made up to each day."""
     made = lake.read_table(INVESTMENT_DAYS, INVESTMENT_DAYS_SCHEMA)
     return chained(made.iter_rows(), days)

@@ -85,13 +85,10 @@ def prices_daily(
     days = days_of(context)
     overrides = database.overrides()
     by_day = overrides.partition_by("date", as_dict=True)
-    policy = fingerprint(market.policy, sorted(market.weekday_assets))
     with database.writer(lake, context.run.run_id) as writer:
 
         def inputs(day: date) -> str:
-            manual = by_day.get((day,), overrides.clear())
-            before = [writer.content(PRICES, day - timedelta(days=back)) for back in range(1, STATE_DAYS + 1)]
-            return fingerprint(writer.content(RAW_QUOTES, day), frame_fingerprint(manual), policy, *before)
+            return price_inputs(writer, day, by_day.get((day,), overrides.clear()), market)
 
         changed = _first_changed(writer, PRICES, days, inputs, PRICES_VERSION)
         quotes = lake.read(RAW_QUOTES, changed, QUOTES)
@@ -129,7 +126,7 @@ def price_restatements(
     with database.writer(lake, context.run.run_id) as writer:
         for day in days:
             manual = by_day.get((day,), overrides.clear())
-            inputs = fingerprint(writer.content(RAW_QUOTES, day), frame_fingerprint(manual), market.policy)
+            inputs = restatement_inputs(writer, day, manual, market)
             if not writer.is_current(RESTATEMENTS, day, inputs, RESTATEMENTS_VERSION):
                 changes.append(restate(lake.read(RAW_QUOTES, [day], QUOTES), manual, market.policy))
                 writer.write(RESTATEMENTS, day, changes[-1], inputs, RESTATEMENTS_VERSION)
@@ -158,9 +155,7 @@ def benchmarks_daily(
     with database.writer(lake, context.run.run_id) as writer:
 
         def inputs(day: date) -> str:
-            return fingerprint(
-                *(writer.content(PRICES, day - timedelta(days=back)) for back in range(CARRIED_OVER.days + 1))
-            )
+            return benchmark_inputs(writer, day)
 
         changed = _first_changed(writer, BENCHMARKS, days, inputs, BENCHMARKS_VERSION)
         around = [changed[0] - timedelta(days=back) for back in range(1, CARRIED_OVER.days + 1)] if changed else []
@@ -169,6 +164,23 @@ def benchmarks_daily(
         for day in changed:
             writer.write(BENCHMARKS, day, rows.get((day,), closes.clear()), inputs(day), BENCHMARKS_VERSION)
     return dg.MaterializeResult(metadata=written(closes, days_computed=len(changed)))
+
+
+def price_inputs(writer: PartitionWriter, day: date, manual: pl.DataFrame, market: MarketData) -> str:
+    """What the prices of a day rest on: its quotes and overrides, the policy, and what the days before handed on."""
+    policy = fingerprint(market.policy, sorted(market.weekday_assets))
+    before = [writer.content(PRICES, day - timedelta(days=back)) for back in range(1, STATE_DAYS + 1)]
+    return fingerprint(writer.content(RAW_QUOTES, day), frame_fingerprint(manual), policy, *before)
+
+
+def restatement_inputs(writer: PartitionWriter, day: date, manual: pl.DataFrame, market: MarketData) -> str:
+    """What the restatements of a day rest on."""
+    return fingerprint(writer.content(RAW_QUOTES, day), frame_fingerprint(manual), market.policy)
+
+
+def benchmark_inputs(writer: PartitionWriter, day: date) -> str:
+    """What the benchmarks of a day rest on: its prices, and those that a weekend carries over."""
+    return fingerprint(*(writer.content(PRICES, day - timedelta(days=back)) for back in range(CARRIED_OVER.days + 1)))
 
 
 def _first_changed(

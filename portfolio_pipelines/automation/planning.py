@@ -1,8 +1,8 @@
 """What a run has to do: which days are missing or changed. It decides nothing about figures.
 
 The rule: a day is due when one of its files is missing, or when what it was made from has changed since: new answers of
-the providers, price files, overrides, investments. From the first due day to the last everything runs as one range;
-days whose inputs did not change are recognised inside the run and left alone.
+the providers, price files, overrides, investments, the day before, the code. From the first due day to the last day
+there is, everything runs as one range; days whose inputs did not change are recognised inside the run and left alone.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from typing import Final
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.market_data import MarketData
-from portfolio_pipelines.resources.partitions import PartitionWriter, fingerprint, frame_fingerprint
+from portfolio_pipelines.resources.partitions import PartitionWriter, frame_fingerprint
 from portfolio_pipelines.tables import (
     BENCHMARKS,
     INVESTMENT_PERFORMANCE,
@@ -38,6 +38,7 @@ class Plan:
 
     missing: Sequence[date]  # a file is not there
     changed: Sequence[date]  # the inputs are not those that the files were made from
+    newest: date | None = None  # the last materialised day
 
     @property
     def due(self) -> list[date]:
@@ -46,9 +47,12 @@ class Plan:
 
     @property
     def window(self) -> tuple[date, date] | None:
-        """First and last due day; None when nothing is due."""
+        """First due day, and the last one or the last materialised one; None when nothing is due.
+
+        Every day rests on the one before (carried prices, time-weighted return): what comes after a due day may change.
+        """
         due = self.due
-        return (due[0], due[-1]) if due else None
+        return (due[0], max(due[-1], self.newest or due[-1])) if due else None
 
 
 def make_plan(
@@ -65,13 +69,15 @@ def make_plan(
     """
     there = {table: lake.days(table) for table in DAILY_TABLES}
     missing = [day for day in days if any(day not in there[table] for table in DAILY_TABLES)]
+    newest = max(there[PORTFOLIO_PERFORMANCE], default=None)
     if only_missing or not days:
-        return Plan(missing, [])
-    later = [day for day in sorted(there[PORTFOLIO_PERFORMANCE]) if day > days[-1]]
-    looked_at = [*days, *_until(days[-1], later[-1] if later else days[-1])]
+        return Plan(missing, [], newest)
+    looked_at = [*days, *_until(days[-1], newest or days[-1])]
     writer = PartitionWriter(lake, "", PartitionWriter.records_of(database.partition_log()), lambda _rows: None)
-    changed = _changed_operational(writer, database, looked_at) or _changed_quotes(writer, market, database, looked_at)
-    return Plan(missing, changed)
+    changed = _changed_operational(writer, database, looked_at) or _changed_inputs(
+        writer, lake, market, database, looked_at
+    )
+    return Plan(missing, changed, newest)
 
 
 def _until(last: date, end: date) -> list[date]:
@@ -88,25 +94,48 @@ def _changed_operational(writer: PartitionWriter, database: Database, days: Sequ
     return [] if same else list(days)
 
 
-def _changed_quotes(
-    writer: PartitionWriter, market: MarketData, database: Database, days: Sequence[date]
+def _changed_inputs(
+    writer: PartitionWriter, lake: Lake, market: MarketData, database: Database, days: Sequence[date]
 ) -> list[date]:
-    """Days whose quotes or overrides are not those that their prices were made from."""
-    from portfolio_pipelines.assets.prices import QUOTES_VERSION, RESTATEMENTS_VERSION
+    """Days of which some file was not made from what is there now, or by another version of the code.
+
+    What a day hands on to the next is looked at too: a day that was filled in, or run alone, leaves the next one due.
+    """
+    from portfolio_pipelines.assets import performance, prices
 
     quotes = market.quotes(days)
     by_day = quotes.partition_by("date", as_dict=True)
     overrides = database.overrides()
     manual = overrides.partition_by("date", as_dict=True)
-    changed = []
-    for day in days:
+    made = performance.investments_made(lake, days)
+
+    def is_current(day: date) -> bool:
         seen = frame_fingerprint(by_day.get((day,), quotes.clear()))
-        if not writer.is_current(RAW_QUOTES, day, seen, QUOTES_VERSION):
-            changed.append(day)
-            continue
-        decided = fingerprint(
-            writer.content(RAW_QUOTES, day), frame_fingerprint(manual.get((day,), overrides.clear())), market.policy
+        corrections = manual.get((day,), overrides.clear())
+        return (
+            writer.is_current(RAW_QUOTES, day, seen, prices.QUOTES_VERSION)
+            and writer.is_current(
+                RESTATEMENTS,
+                day,
+                prices.restatement_inputs(writer, day, corrections, market),
+                prices.RESTATEMENTS_VERSION,
+            )
+            and writer.is_current(
+                PRICES, day, prices.price_inputs(writer, day, corrections, market), prices.PRICES_VERSION
+            )
+            and writer.is_current(BENCHMARKS, day, prices.benchmark_inputs(writer, day), prices.BENCHMARKS_VERSION)
+            and writer.is_current(
+                INVESTMENT_PERFORMANCE,
+                day,
+                performance.investment_inputs(writer, day, made[day]),
+                performance.INVESTMENTS_VERSION,
+            )
+            and writer.is_current(
+                PORTFOLIO_PERFORMANCE,
+                day,
+                performance.portfolio_inputs(writer, day, made[day]),
+                performance.PORTFOLIOS_VERSION,
+            )
         )
-        if not writer.is_current(RESTATEMENTS, day, decided, RESTATEMENTS_VERSION):
-            changed.append(day)
-    return changed
+
+    return [day for day in days if not is_current(day)]
