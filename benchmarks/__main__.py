@@ -1,0 +1,75 @@
+"""`make bench`: a table of times and ratios. Trust the ratios: they come from one run on one machine.
+
+python -m benchmarks                    10,000 users, a year, all peers (about three minutes)
+python -m benchmarks --users 125000     the size of the requirement; the joins are left out unless --joins
+python -m benchmarks --days 1826        five years
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.population import COINS, INVESTMENTS, Population
+from benchmarks.valuation import compare
+
+PUBLISHED_DAYS = 5
+JOINS_UP_TO = 10_000
+TARGETS = {
+    "prices to marts, 125,000 users x 365 days": "120 s and 4 GB",
+    "1 new day: prices to marts": "15 s",
+    "1 new day: publication": "10 s",
+    "bookkeeping of 365 days": "10 s",
+}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--users", type=int, default=10_000)
+    parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--joins", action="store_true", help="run the big joins also above 10,000 users")
+    parser.add_argument("--no-pipeline", action="store_true", help="the valuation alone")
+    options = parser.parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    population = Population(options.users, options.days)
+    size = f"{options.users:,} users x {INVESTMENTS} investments x {COINS} coins x {options.days} days"
+
+    table = Table(title=f"Valuation: {size}")
+    for column in ("engine", "seconds", "times the NumPy bound"):
+        table.add_column(column, justify="left" if column == "engine" else "right")
+    for name, seconds, ratio in compare(population, joins=options.joins or options.users <= JOINS_UP_TO):
+        table.add_row(name, f"{seconds:.2f}", f"{ratio:.2f}")
+    console.print(table)
+    if options.no_pipeline:
+        return
+
+    table = Table(title=f"The whole job through Dagster: {size}")
+    table.add_column("what")
+    table.add_column("figure", justify="right")
+    for what, figure in _pipeline(options.users, options.days, "marts").items():
+        table.add_row(what, f"{figure:.2f}")
+    table.add_section()
+    published = _pipeline(options.users, PUBLISHED_DAYS, "publish")
+    what = "1 new day: publication"
+    table.add_row(f"{what} (after {PUBLISHED_DAYS} published days)", f"{published[what]:.2f}")
+    console.print(table)
+    console.print("Targets on 2 cores: " + "; ".join(f"{what}: {target}" for what, target in TARGETS.items()))
+
+
+def _pipeline(users: int, days: int, what: str) -> dict[str, float]:
+    """One measurement in a process of its own, in a folder that is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="portfolio-bench-") as folder:
+        command = [sys.executable, "-m", "benchmarks.pipeline", str(Path(folder, "home")), str(users), str(days), what]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    figures: dict[str, float] = json.loads(output.splitlines()[-1])
+    return figures
+
+
+if __name__ == "__main__":
+    main()
