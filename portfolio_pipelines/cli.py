@@ -216,6 +216,21 @@ def ui(
         sys.exit(serve(open_platform().settings, host, port))
 
 
+@app.command()
+def stop() -> None:
+    """Stop the embedded Postgres; the next command starts it again.
+
+    Example: `portfolio stop`
+    """
+    from portfolio_pipelines.commands.console import OUT, readable_errors
+    from portfolio_pipelines.database import embedded
+    from portfolio_pipelines.settings import Settings
+
+    with readable_errors():
+        embedded.stop(Settings().postgres)
+        OUT.print("The embedded Postgres is stopped.")
+
+
 @prices.command("override")
 def override(asset: str, day: str, close_usd: str, why: Why) -> None:
     """Set the close of an asset on a day.

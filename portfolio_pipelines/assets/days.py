@@ -14,6 +14,11 @@ ONE_RUN = dg.BackfillPolicy.single_run()
 """A range of days is one run, computed vectorised over the range."""
 
 
+RETRY = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+"""For what talks to the outside: the database, the price providers. A failed computation fails again, a lost
+connection does not."""
+
+
 class HasWindow(Protocol):
     """An asset's or a check's context: both know the range of days of their run."""
 

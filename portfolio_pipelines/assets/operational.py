@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 
+from portfolio_pipelines.assets.days import RETRY
 from portfolio_pipelines.assets.metadata import OWNERS, column_schema, written
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
@@ -50,7 +51,8 @@ TABLES = {
             metadata=column_schema(schema),
         )
         for name, (_, schema, description) in TABLES.items()
-    ]
+    ],
+    retry_policy=RETRY,
 )
 def operational_tables(
     context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], database: dg.ResourceParam[Database]

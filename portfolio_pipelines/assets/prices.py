@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import polars as pl
 
-from portfolio_pipelines.assets.days import DAILY, ONE_RUN, days_of
+from portfolio_pipelines.assets.days import DAILY, ONE_RUN, RETRY, days_of
 from portfolio_pipelines.assets.metadata import OWNERS, column_schema, written
 from portfolio_pipelines.market.benchmarks import CARRIED_OVER, benchmark_closes
 from portfolio_pipelines.market.consensus import STATE, decide_prices
@@ -43,6 +43,7 @@ STATE_DAYS = 4
     kinds={"parquet"},
     code_version=QUOTES_VERSION,
     metadata=column_schema(QUOTES),
+    retry_policy=RETRY,
 )
 def raw_quotes(
     context: dg.AssetExecutionContext,

@@ -100,7 +100,9 @@ class MarketData:
         if wanted.is_empty() or not self.settings.price_providers:
             return pl.DataFrame(schema={"provider": pl.String, "asset_id": pl.String, "start": pl.Date, "end": pl.Date})
         first, last = _span(wanted)
-        settled = pl.concat([self.ledger.settled(first, last + _DAY), *self._asked])
+        may_see_all = self.settings.coingecko_plan == "pro"  # what the free plan refused is worth asking for now
+        known_answers = self.ledger.settled(first, last + _DAY, refusals_count=not may_see_all)
+        settled = pl.concat([known_answers, *self._asked])
         ranges = missing_ranges(wanted, settled, self.settings.price_providers)
         known = self._listings()
         answerable = [

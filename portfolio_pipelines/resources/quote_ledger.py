@@ -91,14 +91,20 @@ class QuoteLedger:
                 return newest
         return None
 
-    def settled(self, start: date, end: date) -> pl.DataFrame:
+    def settled(self, start: date, end: date, *, refusals_count: bool = True) -> pl.DataFrame:
         """The (asset_id, date, provider) of [start, end) that need not be asked for again.
 
         Settled is what was answered, with a price or with a refusal for good, long enough after the day's close.
+
+        Args:
+            start: First day.
+            end: The day after the last one.
+            refusals_count: Whether `unauthorised` settles a day; not when a better plan may have been bought since.
         """
         newest = self.read(start, end).group_by(KEY, maintain_order=True).last()
+        unsettled = [*RETRYABLE] if refusals_count else [*RETRYABLE, Outcome.UNAUTHORISED]
         return newest.filter(
-            ~pl.col("outcome").is_in([outcome.value for outcome in RETRYABLE]) & (self._stage() == 2)
+            ~pl.col("outcome").is_in([outcome.value for outcome in unsettled]) & (self._stage() == 2)
         ).select(KEY)
 
     def _worth_keeping(self, known: pl.DataFrame, quotes: pl.DataFrame) -> pl.DataFrame:
