@@ -121,7 +121,8 @@ def describe(report: RunReport, progress: RunProgress) -> None:
     else:
         first, last = plan.window
         OUT.print(
-            f"Ran {first} to {last}: {len(plan.missing)} days were missing, {len(plan.changed)} had inputs that may have changed."
+            f"Ran {first} to {last}: {len(plan.missing)} days were missing, "
+            f"{len(plan.changed)} had inputs that may have changed."
         )
     if report.is_sample:
         OUT.print("The prices are those of the SAMPLE market, not real ones.", style="bold yellow")
