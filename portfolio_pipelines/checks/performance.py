@@ -9,6 +9,7 @@ import polars as pl
 
 from portfolio_pipelines.assets.days import days_of
 from portfolio_pipelines.checks.reporting import Details, verdict
+from portfolio_pipelines.finance.valuation import EPOCH
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.tables import (
@@ -52,13 +53,13 @@ def no_investment_is_lost(
     context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake], database: dg.ResourceParam[Database]
 ) -> dg.AssetCheckResult:
     """Each day of the run has one row for every investment made until then, priced or not."""
-    made = _investments_by_day(lake)
+    bought = np.sort(_investments_by_day(lake)["invested_on"].cast(pl.Int32).to_numpy())
     wrong = []
     for day in days_of(context):
-        rows = lake.read(INVESTMENT_PERFORMANCE, [day], INVESTMENT_PERFORMANCE_SCHEMA, ["investment_key"])
-        expected = made.filter(pl.col("invested_on") <= day).height
-        if rows.height != expected or rows["investment_key"].n_unique() != expected:
-            wrong.append(f"{day}: {rows.height} rows for {expected} investments")
+        keys = lake.read(INVESTMENT_PERFORMANCE, [day], INVESTMENT_PERFORMANCE_SCHEMA, ["user_key", "investment_key"])
+        expected = int(np.searchsorted(bought, (day - EPOCH).days, side="right"))
+        if keys.height != expected or not rises(keys):
+            wrong.append(f"{day}: {keys.height} rows for {expected} investments")
     details: Details = {"days": len(days_of(context)), "wrong_days": len(wrong), "first": "; ".join(wrong[:MOST_NAMED])}
     return verdict(context, database, "investment_performance", "no_investment_is_lost", not wrong, details)
 
@@ -133,6 +134,12 @@ def portfolios_rest_on_fresh_prices(
         details,
         dg.AssetCheckSeverity.WARN,
     )
+
+
+def rises(keys: pl.DataFrame) -> bool:
+    """Whether user_key and investment_key rise from row to row: sorted, and nothing twice."""
+    combined = (keys["user_key"].cast(pl.Int64).to_numpy() << 32) + keys["investment_key"].to_numpy()
+    return bool((np.diff(combined) > 0).all())
 
 
 def largest_difference(parts: pl.DataFrame, wholes: pl.DataFrame) -> float:

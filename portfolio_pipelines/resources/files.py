@@ -39,5 +39,5 @@ def parquet_bytes(frame: pl.DataFrame) -> bytes:
 
 
 def content_hash(data: bytes) -> str:
-    """A short fingerprint of file content (128 bits of BLAKE2b, hexadecimal)."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    """A short fingerprint of file content: 128 bits of SHA-256, which processors compute in hardware."""
+    return hashlib.sha256(data).hexdigest()[:32]
