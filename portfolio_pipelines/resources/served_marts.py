@@ -27,6 +27,9 @@ from portfolio_pipelines.settings import Settings
 logger = logging.getLogger(__name__)
 
 CHUNK: Final = 1 << 20
+POSTGRES_CSV: Final = r"delimiter E'\x02', quote E'\x01', escape E'\x01'"
+DUCKDB_CSV: Final = "header false, nullstr '', delimiter '\x02', quote '\x01', escape '\x01'"
+"""Signs that texts do not contain: JSON is full of commas and quotes, and doubling them costs a fifth of the time."""
 PUBLISH_LOCK: Final = 4_842_001
 """Key of the advisory lock: two publishers would wait for each other's partitions otherwise."""
 
@@ -244,7 +247,7 @@ class _Publisher:
         """Copy rows from DuckDB into a Postgres table; returns how many."""
         self._loaded.append(partition)
         query = f"select {table.column_list} from {table.qualified}{_condition(table, days)}"  # noqa: S608 names from dbt
-        options = "format csv, freeze" if freeze else "format csv"
+        options = f"format csv, {POSTGRES_CSV}{', freeze' if freeze else ''}"
         with self._database.cursor() as cursor:
             with (
                 cursor.copy(f"copy {SCHEMA}.{quoted(partition)} ({table.column_list}) from stdin ({options})") as copy,
@@ -277,7 +280,7 @@ def _csv_of(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[Itera
 
     def write() -> None:
         try:
-            cursor.execute(f"copy ({query}) to '/dev/fd/{write_end}' (format csv, header false, nullstr '')")
+            cursor.execute(f"copy ({query}) to '/dev/fd/{write_end}' (format csv, {DUCKDB_CSV})")
         except BaseException as error:  # handed over to the reading thread
             failure.append(error)
         finally:

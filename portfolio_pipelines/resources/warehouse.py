@@ -16,20 +16,23 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from portfolio_pipelines.resources.dbt_build import DbtProject, NodeResult, first_rows
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.lake_views import Partition, create_views, drop_views, read_partitions
+from portfolio_pipelines.resources.warehouse_state import (
+    PARTITION_COLUMNS,
+    changed_partitions,
+    is_mostly_new,
+    read_state,
+)
 from portfolio_pipelines.settings import Settings
 
 if TYPE_CHECKING:
     import duckdb
 
 logger = logging.getLogger(__name__)
-
-FULL_REBUILD_SHARE: Final = 0.5
-"""Above this share of changed days a build from nothing is faster, and leaves no holes in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +130,9 @@ class Warehouse:
 
     def is_current(self) -> bool:
         """Whether the file holds exactly what the lake and the models say now: a build would be skipped."""
-        before = _read_state(self.path)
+        before = read_state(self.path)
         partitions = read_partitions(self.lake, before.partitions)
-        return before.code_hash == self.project.code_hash and not _changed(before.partitions, partitions)
+        return before.code_hash == self.project.code_hash and not changed_partitions(before.partitions, partitions)
 
     def build(self, *, full: bool = False) -> BuildResult:
         """Bring the marts up to date with the lake.
@@ -145,14 +148,14 @@ class Warehouse:
         """
         started = time.monotonic()
         with self._alone():
-            before = _read_state(self.path)
+            before = read_state(self.path)
             partitions = read_partitions(self.lake, before.partitions)
-            changed = _changed(before.partitions, partitions)
+            changed = changed_partitions(before.partitions, partitions)
             same_code = before.code_hash == self.project.code_hash
             if same_code and not changed and not full:
                 logger.info("the marts are up to date: no core table changed since they were built")
                 return BuildResult(True, "no core table and no model changed", before.results, before.row_counts)
-            new_file = full or not same_code or _mostly_new(before.partitions, changed, partitions)
+            new_file = full or not same_code or is_mostly_new(before.partitions, changed, partitions)
             try:
                 self._prepare(new_file, changed if not new_file else sorted(partitions))
                 results = self.project.build(unit_tests=not same_code)
@@ -217,7 +220,7 @@ class Warehouse:
 
         with self._open_build() as connection:
             drop_views(connection)
-            rows = pl.DataFrame([asdict(part) for part in partitions.values()], schema=_PARTITION_COLUMNS)
+            rows = pl.DataFrame([asdict(part) for part in partitions.values()], schema=PARTITION_COLUMNS)
             connection.register("rows", rows.to_arrow())
             connection.execute("create or replace table meta.built_partitions as select * from rows")
             connection.unregister("rows")
@@ -251,73 +254,6 @@ class Warehouse:
             yield connection
         finally:
             connection.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What a warehouse file remembers of its own build."""
-
-    code_hash: str = ""
-    partitions: Mapping[tuple[str, str], Partition] = field(default_factory=dict)
-    results: Sequence[NodeResult] = ()
-    row_counts: Mapping[str, int] = field(default_factory=dict)
-
-
-_PARTITION_COLUMNS: Final = {
-    "table_name": str,
-    "partition": str,
-    "content_hash": str,
-    "size": int,
-    "modified_ns": int,
-}
-
-
-def _read_state(path: Path) -> _State:
-    import duckdb
-
-    if not path.is_file():
-        return _State()
-    try:
-        connection = duckdb.connect(str(path), read_only=True)
-    except duckdb.Error as error:
-        logger.warning("%s cannot be read and is built anew: %s", path, error)
-        return _State()
-    try:
-        rows = connection.execute(
-            "select table_name, partition, content_hash, size, modified_ns from meta.built_partitions"
-        ).fetchall()
-        build = connection.execute("select code_hash, results, row_counts from meta.build").fetchone()
-    except duckdb.CatalogException:
-        logger.warning("%s was not made by a build of ours and is built anew", path)
-        return _State()
-    finally:
-        connection.close()
-    if build is None:
-        return _State()
-    parts = [Partition(*row) for row in rows]
-    results = [NodeResult(**result) for result in json.loads(build[1])]
-    return _State(build[0], {part.key: part for part in parts}, results, json.loads(build[2]))
-
-
-def _changed(
-    before: Mapping[tuple[str, str], Partition], now: Mapping[tuple[str, str], Partition]
-) -> list[tuple[str, str]]:
-    """Partitions that are new, hold something else, or vanished."""
-    return sorted(
-        key
-        for key in before.keys() | now.keys()
-        if key not in before or key not in now or before[key].content_hash != now[key].content_hash
-    )
-
-
-def _mostly_new(
-    before: Mapping[tuple[str, str], Partition],
-    changed: Sequence[tuple[str, str]],
-    now: Mapping[tuple[str, str], Partition],
-) -> bool:
-    days = sum(1 for _, partition in now if partition != "all")
-    changed_days = sum(1 for _, partition in changed if partition != "all")
-    return not before or changed_days > FULL_REBUILD_SHARE * max(days, 1)
 
 
 def _rows(connection: "duckdb.DuckDBPyConnection", result: NodeResult) -> list[Mapping[str, object]]:

@@ -23,6 +23,7 @@ newest as (
 
 select
     valued.date,
+    cast(valued.date + 1 as timestamp) as ends_at,
     valued.is_final,
     known.known_at,
     valued.is_final or coalesce(valued.date <= newest.closed_date, true) as is_closed,

@@ -1,10 +1,12 @@
 -- Computed when read: a year of JSON documents for 125,000 users would not fit beside the numbers they repeat.
--- Every group carries user_id and date, so that a filter on either reaches the tables below.
+-- Both aggregates are grouped by columns of dim_users and days, so that a filter on either reaches the tables below.
 with holdings as (
     select
         users.user_id,
-        daily.date,
+        days.ends_at,
         holdings.asset_id,
+        any_value(days.date) as date,
+        any_value(days.known_at) as known_at,
         any_value(holdings.token) as token,
         any_value(holdings.chain) as chain,
         sum(holdings.quantity) as balance,
@@ -13,18 +15,21 @@ with holdings as (
         any_value(daily.daily_return) as daily_return,
         any_value({{ coverage() | replace('value_usd', 'daily.value_usd') }}) as coverage,
         any_value(daily.is_final) as is_final
-    from {{ ref('dim_users') }} as users
-    inner join {{ ref('fct_portfolio_values') }} as daily on users.user_key = daily.user_key
+    from {{ ref('days') }} as days
+    inner join {{ ref('fct_portfolio_values') }} as daily on days.date = daily.date
+    inner join {{ ref('dim_users') }} as users on daily.user_key = users.user_key
     left join {{ ref('dim_holdings') }} as holdings
         on daily.user_key = holdings.user_key and daily.date >= holdings.held_from and daily.date < holdings.held_until
     left join {{ ref('prices_daily') }} as prices on holdings.asset_id = prices.asset_id and daily.date = prices.date
-    group by users.user_id, daily.date, holdings.asset_id
+    group by users.user_id, days.ends_at, holdings.asset_id
 ),
 
 documents as (
     select
         user_id,
-        date,
+        ends_at,
+        any_value(date) as date,
+        any_value(known_at) as known_at,
         any_value(total_value_usd) as total_value_usd,
         any_value(daily_return) as daily_return,
         any_value(coverage) as coverage,
@@ -37,19 +42,18 @@ documents as (
             )) filter (where asset_id is not null)
         ) as entries
     from holdings
-    group by user_id, date
+    group by user_id, ends_at
 )
 
 select
-    {{ stable_id('portfolio_snapshots', ['documents.user_id', 'documents.date']) }} as id,
-    documents.user_id,
-    {{ usd('documents.total_value_usd') }} as total_value_usd,
-    {{ percent('documents.daily_return * 100') }} as change_24h_pct,
-    cast('[' || coalesce(array_to_string(documents.entries, ','), '') || ']' as json) as assets,
-    cast(documents.date + 1 as timestamp) as snapshot_timestamp,
-    cast(documents.date + 1 as timestamp) as created_at,
-    greatest(cast(documents.date + 1 as timestamp), days.known_at) as updated_at,
-    documents.coverage,
-    documents.is_final
+    {{ stable_id('portfolio_snapshots', ['user_id', 'date']) }} as id,
+    user_id,
+    {{ usd('total_value_usd') }} as total_value_usd,
+    {{ percent('daily_return * 100') }} as change_24h_pct,
+    cast('[' || coalesce(array_to_string(entries, ','), '') || ']' as json) as assets,
+    ends_at as snapshot_timestamp,
+    ends_at as created_at,
+    greatest(ends_at, known_at) as updated_at,
+    coverage,
+    is_final
 from documents
-inner join {{ ref('days') }} as days on documents.date = days.date

@@ -91,6 +91,19 @@ def test_snapshots_list_the_holdings_of_the_day_with_their_successors(warehouse:
     assert solana == {"token": "SOL", "chain": "market", "balance": 2.0, "value_usd": None}
 
 
+@pytest.mark.parametrize(
+    "condition", ["user_id = 'alice'", "snapshot_timestamp = '2025-02-01'", "snapshot_timestamp in ('2025-02-01', END)"]
+)
+def test_a_filter_on_snapshots_reaches_the_tables_below(warehouse: Warehouse, condition: str) -> None:
+    condition = condition.replace("END", "timestamp '2025-02-02'")
+    ((_, plan),) = rows(warehouse, f"explain select * from marts.portfolio_snapshots where {condition}")
+    above, _, below = str(plan).lower().rpartition("group by")
+    assert above.count("group by") == 1
+    value = "alice" if "alice" in condition else "2025-02-01"
+    assert value in below
+    assert value not in above
+
+
 def test_assets_are_the_holdings_of_the_newest_day(warehouse: Warehouse) -> None:
     found = rows(
         warehouse,

@@ -1,0 +1,88 @@
+"""What a warehouse file remembers of its own build, and how far that is from the lake of today.
+
+Belongs here: reading that record and comparing. Building is `warehouse`, the lake's files are `lake_views`.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from portfolio_pipelines.resources.dbt_build import NodeResult
+from portfolio_pipelines.resources.lake_views import Partition
+
+logger = logging.getLogger(__name__)
+
+FULL_REBUILD_SHARE: Final = 0.5
+"""Above this share of changed days a build from nothing is faster, and leaves no holes in the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarehouseState:
+    """What a warehouse file remembers of its own build."""
+
+    code_hash: str = ""
+    partitions: Mapping[tuple[str, str], Partition] = field(default_factory=dict)
+    results: Sequence[NodeResult] = ()
+    row_counts: Mapping[str, int] = field(default_factory=dict)
+
+
+PARTITION_COLUMNS: Final = {
+    "table_name": str,
+    "partition": str,
+    "content_hash": str,
+    "size": int,
+    "modified_ns": int,
+}
+
+
+def read_state(path: Path) -> WarehouseState:
+    """What a file says of itself; nothing when it is absent, damaged or not ours, so that it is built anew."""
+    import duckdb
+
+    if not path.is_file():
+        return WarehouseState()
+    try:
+        connection = duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as error:
+        logger.warning("%s cannot be read and is built anew: %s", path, error)
+        return WarehouseState()
+    try:
+        rows = connection.execute(
+            "select table_name, partition, content_hash, size, modified_ns from meta.built_partitions"
+        ).fetchall()
+        build = connection.execute("select code_hash, results, row_counts from meta.build").fetchone()
+    except duckdb.CatalogException:
+        logger.warning("%s was not made by a build of ours and is built anew", path)
+        return WarehouseState()
+    finally:
+        connection.close()
+    if build is None:
+        return WarehouseState()
+    parts = [Partition(*row) for row in rows]
+    results = [NodeResult(**result) for result in json.loads(build[1])]
+    return WarehouseState(build[0], {part.key: part for part in parts}, results, json.loads(build[2]))
+
+
+def changed_partitions(
+    before: Mapping[tuple[str, str], Partition], now: Mapping[tuple[str, str], Partition]
+) -> list[tuple[str, str]]:
+    """Partitions that are new, hold something else, or vanished."""
+    return sorted(
+        key
+        for key in before.keys() | now.keys()
+        if key not in before or key not in now or before[key].content_hash != now[key].content_hash
+    )
+
+
+def is_mostly_new(
+    before: Mapping[tuple[str, str], Partition],
+    changed: Sequence[tuple[str, str]],
+    now: Mapping[tuple[str, str], Partition],
+) -> bool:
+    """Whether so many days changed that a build from nothing is the better way."""
+    days = sum(1 for _, partition in now if partition != "all")
+    changed_days = sum(1 for _, partition in changed if partition != "all")
+    return not before or changed_days > FULL_REBUILD_SHARE * max(days, 1)
