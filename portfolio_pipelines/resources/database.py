@@ -118,7 +118,7 @@ class Database:
             try:
                 yield writer
             finally:
-                writer.flush()
+                writer.close()
                 connection.execute(sa.text("select pg_advisory_unlock(:lock)"), {"lock": WRITER_LOCK})
                 connection.commit()
 

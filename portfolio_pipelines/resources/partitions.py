@@ -5,6 +5,7 @@ Belongs here: comparing and recording fingerprints. What a table means, and how 
 
 import hashlib
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -14,6 +15,7 @@ from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.tables import PARTITION_LOG_SCHEMA
 
 FLUSH_EVERY = 100
+MOST_PENDING = 4  # frames held in memory until they are written
 ABSENT = "absent"
 WHOLE = "all"
 """The partition name of a table without days."""
@@ -38,9 +40,18 @@ class PartitionRecord:
     content_hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A partition that is being encoded and written in the background."""
+
+    content: Future[str]
+    input_hash: str
+    code_version: str
+
+
 @dataclass(slots=True)
 class PartitionWriter:
-    """Writes the partitions of one run and records them.
+    """Writes the partitions of one run and records them. Files are encoded and written beside the computation.
 
     Args:
         lake: Where the files are.
@@ -54,6 +65,8 @@ class PartitionWriter:
     records: dict[tuple[str, str], PartitionRecord]
     save: Callable[[pl.DataFrame], None]
     _unsaved: list[dict[str, object]] = field(default_factory=list)
+    _pending: dict[tuple[str, str], _Pending] = field(default_factory=dict)
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="lake"))
 
     @staticmethod
     def records_of(log: pl.DataFrame) -> dict[tuple[str, str], PartitionRecord]:
@@ -63,43 +76,77 @@ class PartitionWriter:
 
     def content(self, table: str, day: date | None = None) -> str:
         """Fingerprint of what a partition holds; ABSENT when it was never written or its file is gone."""
-        record = self.records.get((table, _name(day)))
-        return record.content_hash if record and self.lake.path(table, day).is_file() else ABSENT
+        record = self._record(table, day)
+        return record.content_hash if record else ABSENT
+
+    def inputs(self, table: str, day: date) -> str:
+        """Fingerprint of what a partition was made from; ABSENT like `content`, but never waits for a write."""
+        pending = self._pending.get((table, _name(day)))
+        if pending is not None:
+            return pending.input_hash
+        record = self._record(table, day)
+        return record.input_hash if record else ABSENT
 
     def is_current(self, table: str, day: date | None, input_hash: str, code_version: str) -> bool:
         """Whether the partition exists and was made from exactly these inputs by this code."""
-        record = self.records.get((table, _name(day)))
-        return (
-            record is not None
-            and record.input_hash == input_hash
-            and record.code_version == code_version
-            and self.lake.path(table, day).is_file()
-        )
+        record = self._record(table, day)
+        return record is not None and record.input_hash == input_hash and record.code_version == code_version
 
-    def write(self, table: str, day: date | None, frame: pl.DataFrame, input_hash: str, code_version: str) -> bool:
-        """Replace a partition and record it; whether its bytes changed."""
-        if day is None:
-            content, changed = self.lake.replace_table(table, frame)
-        else:
-            content, changed = self.lake.replace(table, day, frame)
-        self.records[table, _name(day)] = PartitionRecord(code_version, input_hash, content)
+    def write(self, table: str, day: date | None, frame: pl.DataFrame, input_hash: str, code_version: str) -> None:
+        """Replace a partition and record it, in the background; a failure is raised by a later call."""
+        key = (table, _name(day))
+        self._settle(key)
+        while len(self._pending) >= MOST_PENDING:
+            self._settle(next(iter(self._pending)))
+        content = self._pool.submit(self._put, table, day, frame)
+        self._pending[key] = _Pending(content, input_hash, code_version)
+        if len(self._unsaved) >= FLUSH_EVERY:
+            self._save()
+
+    def flush(self) -> None:
+        """Wait for the files and save their records; a partition that is not recorded is simply made again."""
+        try:
+            while self._pending:
+                self._settle(next(iter(self._pending)))
+        finally:
+            self._save()
+
+    def close(self) -> None:
+        """Flush, and give the background thread back."""
+        try:
+            self.flush()
+        finally:
+            self._pool.shutdown()
+
+    def _put(self, table: str, day: date | None, frame: pl.DataFrame) -> str:
+        content, _ = self.lake.replace_table(table, frame) if day is None else self.lake.replace(table, day, frame)
+        return content
+
+    def _record(self, table: str, day: date | None) -> PartitionRecord | None:
+        key = (table, _name(day))
+        self._settle(key)
+        record = self.records.get(key)
+        return record if record is not None and self.lake.path(table, day).is_file() else None
+
+    def _settle(self, key: tuple[str, str]) -> None:
+        pending = self._pending.pop(key, None)
+        if pending is None:
+            return
+        record = PartitionRecord(pending.code_version, pending.input_hash, pending.content.result())
+        self.records[key] = record
         self._unsaved.append(
             {
-                "table": table,
-                "partition": _name(day),
+                "table": key[0],
+                "partition": key[1],
                 "run_id": self.run_id,
-                "code_version": code_version,
-                "input_hash": input_hash,
-                "content_hash": content,
+                "code_version": record.code_version,
+                "input_hash": record.input_hash,
+                "content_hash": record.content_hash,
                 "written_at": datetime.now(UTC),
             }
         )
-        if len(self._unsaved) >= FLUSH_EVERY:
-            self.flush()
-        return changed
 
-    def flush(self) -> None:
-        """Save the records of what was written; a partition that is written but not recorded is simply made again."""
+    def _save(self) -> None:
         if self._unsaved:
             self.save(pl.DataFrame(self._unsaved, schema=PARTITION_LOG_SCHEMA))
             self._unsaved.clear()
