@@ -44,7 +44,7 @@ class Installation:
         self.home = home
         self.files = home.parent / f"{home.name}-files"
         self.files.mkdir(exist_ok=True)
-        self.environment = {"PORTFOLIO_HOME": str(home), "PORTFOLIO_PRICE_PROVIDERS": ""} | dict(environment)
+        self.environment = {"PORTFOLIO_PRICE_PROVIDERS": "", **environment, "PORTFOLIO_HOME": str(home)}
 
     @contextmanager
     def surroundings(self) -> Iterator[dict[str, str]]:
