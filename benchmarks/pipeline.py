@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.population import Population, load, quotes_of
 
-MARTS_STEP = "marts"
+SHOWN_FROM = 1.0  # seconds
 PUBLISH_STEP = "served__marts"
 
 
@@ -59,8 +59,9 @@ def measure(home: Path, users: int, days: int, *, publish: bool) -> dict[str, fl
                  for step in instance.get_run_step_stats(result.run_id)}  # fmt: skip
         figures[f"{label}: prices to marts"] = total - steps.get(PUBLISH_STEP, 0.0)
         figures[f"{label}: bookkeeping (all time outside the steps)"] = total - sum(steps.values())
-        for step in ("raw_quotes", "prices_daily", "investment_performance", "portfolio_performance", MARTS_STEP):
-            figures[f"{label}: step {step}"] = steps[step]
+        for step, seconds in sorted(steps.items(), key=lambda item: -item[1]):
+            if seconds >= SHOWN_FROM and step != PUBLISH_STEP:
+                figures[f"{label}: step {step}"] = seconds
         if publish:
             figures[f"{label}: publication"] = steps[PUBLISH_STEP]
 

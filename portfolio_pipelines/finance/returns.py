@@ -68,8 +68,11 @@ class TrackRecord:
 
     def matched(self, known: NDArray[np.int32], wanted: NDArray[np.int32]) -> "TrackRecord":
         """The records of the portfolios `wanted`, where this record's are `known` (both sorted); others start new."""
-        there = np.isin(wanted, known, assume_unique=True)
-        at = np.searchsorted(known, wanted[there])
+        if not len(known):
+            return TrackRecord.new(len(wanted))
+        place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+        there = known[place] == wanted
+        at = place[there]
         new = TrackRecord.new(len(wanted))
         for array, old in (
             (new.index, self.index),

@@ -66,7 +66,7 @@ class PartitionWriter:
     save: Callable[[pl.DataFrame], None]
     _unsaved: list[dict[str, object]] = field(default_factory=list)
     _pending: dict[tuple[str, str], _Pending] = field(default_factory=dict)
-    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="lake"))
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="lake"))
 
     @staticmethod
     def records_of(log: pl.DataFrame) -> dict[tuple[str, str], PartitionRecord]:
