@@ -87,7 +87,8 @@ def test_three_investments_of_1200_800_and_1500_usd_sum_to_3500(document: Any) -
         ("C", "1,500.00", 0.5),
     ]
     whole = document.row(
-        f"select value_usd, invested_usd from portfolio_performance_daily where user_id = 'alice' and date = '{MARCH_1}'"
+        "select value_usd, invested_usd from portfolio_performance_daily"
+        f" where user_id = 'alice' and date = '{MARCH_1}'"
     )
     assert (cents(whole["value_usd"]), cents(whole["invested_usd"])) == ("3,500.00", "2,888.89")
 

@@ -56,7 +56,7 @@ def test_one_day_at_a_time_gives_what_sixty_days_at_once_give(
     install: Callable[..., Any], imported: Any, built: Any, world: tuple[date, ...]
 ) -> None:
     home = install("day-by-day", like=imported)
-    core = [asset for asset in dg.load_assets_from_modules([operational, prices, performance])]
+    core = list(dg.load_assets_from_modules([operational, prices, performance]))
     platform, last_three = home.platform, 3
     with dg.DagsterInstance.ephemeral() as instance:
         for offset in range((world[1] - world[0]).days + 1 - last_three):
