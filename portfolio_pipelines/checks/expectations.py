@@ -11,7 +11,12 @@ from portfolio_pipelines.assets.days import days_of
 from portfolio_pipelines.checks.reporting import verdict
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
-from portfolio_pipelines.tables import PRICES, PRICES_SCHEMA
+from portfolio_pipelines.tables import (
+    PORTFOLIO_PERFORMANCE,
+    PORTFOLIO_PERFORMANCE_SCHEMA,
+    PRICES,
+    PRICES_SCHEMA,
+)
 
 Suite = Mapping[str, tuple[str, dict[str, Any]]]
 
@@ -32,11 +37,39 @@ PRICE_SUITE: Final[Suite] = {
         {"column_list": ["asset_id", "date"]},
     ),
     "asset_is_named": ("expect_column_values_to_not_be_null", {"column": "asset_id"}),
-    "provider_is_named": (
-        "expect_column_values_to_not_be_null",
-        {"column": "provider", "row_condition": 'col("close_usd").notNull()', "condition_parser": "great_expectations"},
+    "provider_is_named": ("expect_column_values_to_not_be_null", {"column": "provider"}),
+}
+
+PORTFOLIO_SUITE: Final[Suite] = {
+    "one_row_a_portfolio": ("expect_column_values_to_be_unique", {"column": "user_key"}),
+    "something_is_invested": (
+        "expect_column_values_to_be_between",
+        {"column": "invested_usd", "min_value": 0, "strict_min": True},
+    ),
+    "value_is_positive": (
+        "expect_column_values_to_be_between",
+        {"column": "value_usd", "min_value": 0, "strict_min": True},
+    ),
+    "stale_part_is_part_of_the_value": (
+        "expect_column_pair_values_a_to_be_greater_than_b",
+        {
+            "column_A": "value_usd",
+            "column_B": "stale_usd",
+            "or_equal": True,
+            "ignore_row_if": "either_value_is_missing",
+        },
+    ),
+    "index_is_positive": (
+        "expect_column_values_to_be_between",
+        {"column": "twr_index", "min_value": 0},
     ),
 }
+
+
+def with_provider(prices: pl.DataFrame) -> pl.DataFrame:
+    """Prices whose provider may only be null where a price is there: without one nobody is to be named."""
+    nobody = pl.when(pl.col("close_usd").is_null()).then(pl.lit("nobody"))
+    return prices.with_columns(provider=pl.coalesce("provider", nobody))
 
 
 def validate(frame: pl.DataFrame, suite: Suite) -> Iterator[tuple[str, bool, dict[str, bool | int | float | str]]]:
@@ -77,5 +110,19 @@ def prices_daily_expectations(
 ) -> Iterator[dg.AssetCheckResult]:
     """Prices are positive, unique, of a known status, and name who gave them."""
     frame = lake.read(PRICES, days_of(context), PRICES_SCHEMA, ["asset_id", "date", "close_usd", "status", "provider"])
-    for name, passed, counts in validate(frame, PRICE_SUITE):
+    for name, passed, counts in validate(with_provider(frame), PRICE_SUITE):
         yield verdict(context, database, "prices_daily", name, passed, counts)
+
+
+@dg.multi_asset_check(
+    specs=[dg.AssetCheckSpec(name, asset="portfolio_performance", blocking=True) for name in PORTFOLIO_SUITE],
+    name="portfolio_performance_expectations",
+)
+def portfolio_performance_expectations(
+    context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake], database: dg.ResourceParam[Database]
+) -> Iterator[dg.AssetCheckResult]:
+    """Portfolios of the newest day of the run: one row each, values possible; a missing value is null and passes."""
+    columns = ["user_key", "invested_usd", "value_usd", "stale_usd", "twr_index"]
+    frame = lake.read(PORTFOLIO_PERFORMANCE, days_of(context)[-1:], PORTFOLIO_PERFORMANCE_SCHEMA, columns)
+    for name, passed, counts in validate(frame, PORTFOLIO_SUITE):
+        yield verdict(context, database, "portfolio_performance", name, passed, counts)
