@@ -23,6 +23,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from portfolio_pipelines.market.quote_cube import OUTCOMES, QuoteCube, arrange_overrides, arrange_quotes
 from portfolio_pipelines.market.quotes import Outcome
 
 DAY_US: Final = 86_400_000_000
@@ -69,23 +70,6 @@ class ConsensusPolicy:
     final_after_hours: int = 24
 
 
-@dataclass(frozen=True, slots=True)
-class _Cube:
-    """Quotes as arrays of shape (days, providers, assets)."""
-
-    close: NDArray[np.float64]  # NaN where the provider has no good quote
-    known: NDArray[np.int64]  # microseconds since the epoch
-    source: NDArray[np.int32]  # index into sources
-    outcome: NDArray[np.int8]  # newest answer: index into OUTCOMES, -1 = never asked
-    asked: NDArray[np.int64]  # when the newest answer was given
-    sources: list[str]
-
-
-OUTCOMES: Final = [outcome.value for outcome in Outcome]
-_RATE_LIMITED: Final = OUTCOMES.index(Outcome.RATE_LIMITED)
-_UNREACHABLE: Final = OUTCOMES.index(Outcome.UNREACHABLE)
-
-
 def decide_prices(
     quotes: pl.DataFrame,
     overrides: pl.DataFrame,
@@ -121,8 +105,8 @@ def decide_prices(
     if not names or not days:
         return _empty()
     assets = {name: index for index, name in enumerate(names)}
-    cube = _arrange(quotes, assets, days, policy.providers)
-    override_close, override_known = _arrange_overrides(manual, assets, days)
+    cube = arrange_quotes(quotes, assets, days, policy.providers)
+    override_close, override_known = arrange_overrides(manual, assets, days)
     chain = _Chain.from_state(state, assets)
     is_weekday_asset = np.array([name in weekday_assets for name in names])
     parts = []
@@ -133,6 +117,10 @@ def decide_prices(
             keep = keep & ~is_weekday_asset
         parts.append(_rows(day, names, policy.providers, decided, keep))
     return pl.concat(parts)
+
+
+_RATE_LIMITED: Final = OUTCOMES.index(Outcome.RATE_LIMITED)
+_UNREACHABLE: Final = OUTCOMES.index(Outcome.UNREACHABLE)
 
 
 @dataclass(slots=True)
@@ -194,7 +182,7 @@ class _Decided:
 def _decide_day(
     index: int,
     day: date,
-    cube: _Cube,
+    cube: QuoteCube,
     override: NDArray[np.float64],
     override_known: NDArray[np.int64],
     chain: _Chain,
@@ -287,7 +275,7 @@ def _advance(
     number: int,
     is_manual: NDArray[np.bool_],
     choice: NDArray[np.intp],
-    cube: _Cube,
+    cube: QuoteCube,
     index: int,
     providers: tuple[str, ...],
 ) -> None:
@@ -369,50 +357,6 @@ def _reason(status: str, at: int, decided: _Decided, providers: tuple[str, ...])
     if np.isnan(last):
         return said
     return f"{said}; last close {last:.6g} of {last_day}"
-
-
-def _arrange(quotes: pl.DataFrame, assets: dict[str, int], days: Sequence[date], providers: tuple[str, ...]) -> _Cube:
-    shape = (len(days), len(providers), len(assets))
-    cube = _Cube(
-        close=np.full(shape, np.nan),
-        known=np.full(shape, -1, np.int64),
-        source=np.full(shape, -1, np.int32),
-        outcome=np.full(shape, -1, np.int8),
-        asked=np.full(shape, -1, np.int64),
-        sources=sorted(quotes["source"].drop_nulls().unique().to_list()),
-    )
-    rows = quotes.filter(pl.col("provider").is_in(providers) & pl.col("date").is_between(days[0], days[-1])).sort(
-        "known_at", maintain_order=True
-    )
-    if rows.is_empty():
-        return cube
-    first = days[0]
-    day_at = (rows["date"] - first).dt.total_days().to_numpy()
-    provider_at = rows["provider"].replace_strict({name: i for i, name in enumerate(providers)}).to_numpy()
-    asset_at = rows["asset_id"].replace_strict(assets).to_numpy()
-    known = rows["known_at"].cast(pl.Int64).to_numpy()
-    outcome = rows["outcome"].replace_strict({name: i for i, name in enumerate(OUTCOMES)}).to_numpy()
-    # Rows come in order of known_at: where places repeat, NumPy keeps the last assignment, the newest answer.
-    cube.outcome[day_at, provider_at, asset_at] = outcome
-    cube.asked[day_at, provider_at, asset_at] = rows["requested_at"].cast(pl.Int64).to_numpy()
-    good = outcome == 0
-    place = (day_at[good], provider_at[good], asset_at[good])
-    cube.close[place] = rows["close_usd"].to_numpy()[good]
-    cube.known[place] = known[good]
-    cube.source[place] = rows["source"].replace_strict({n: i for i, n in enumerate(cube.sources)}).to_numpy()[good]
-    return cube
-
-
-def _arrange_overrides(
-    manual: pl.DataFrame, assets: dict[str, int], days: Sequence[date]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    close = np.full((len(days), len(assets)), np.nan)
-    known = np.full((len(days), len(assets)), -1, np.int64)
-    for row in manual.sort("known_at").with_columns(known_us=pl.col("known_at").cast(pl.Int64)).iter_rows(named=True):
-        place = ((row["date"] - days[0]).days, assets[row["asset_id"]])
-        close[place] = row["close_usd"]
-        known[place] = row["known_us"]
-    return close, known
 
 
 def _empty() -> pl.DataFrame:
