@@ -12,6 +12,7 @@ from portfolio_pipelines.automation.jobs import DAILY_JOB_NAME, RANGE_END, RANGE
 from portfolio_pipelines.automation.planning import Plan, make_plan
 from portfolio_pipelines.commands.console import OUT, CommandError, today
 from portfolio_pipelines.commands.progress import RunProgress
+from portfolio_pipelines.market.benchmarks import CARRIED_OVER
 from portfolio_pipelines.resources.platform import Platform
 
 MOST_NOTES: Final = 20
@@ -46,6 +47,8 @@ def bring_up_to_date(
 ) -> RunReport:
     """Materialise what is due in [start, end], both included, then marts and publication; nothing else is touched.
 
+    Days that give the index a close to carry over are run along: who starts on a weekend is compared with Friday.
+
     Raises:
         CommandError: If the days make no sense, or the run fails.
     """
@@ -55,7 +58,8 @@ def bring_up_to_date(
         raise CommandError(msg)
     if not platform.market.is_sample:
         platform.database.replace_sample_quantities(platform.market.purchase_closes)
-    days = [start + timedelta(days=offset) for offset in range((end - start).days + 1)]
+    first = start if only_missing else max(earliest, start - CARRIED_OVER)
+    days = [first + timedelta(days=offset) for offset in range((end - first).days + 1)]
     if not only_missing:
         platform.market.refresh(days, datetime.now(UTC), progress.notes.append)
     plan = make_plan(days, platform.lake, platform.database, platform.market, only_missing=only_missing)

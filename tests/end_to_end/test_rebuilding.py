@@ -16,12 +16,14 @@ import pytest
 
 from portfolio_pipelines.assets import operational, performance, prices
 from portfolio_pipelines.automation.planning import DAILY_TABLES
+from portfolio_pipelines.market.benchmarks import CARRIED_OVER
 
 DELETED = 30
 
 
-def partitions(home: Any) -> list[Path]:
-    return sorted(path for table in DAILY_TABLES for path in (home.home / "lake" / table).glob("date=*/data.parquet"))
+def partitions(home: Any, first: date) -> list[Path]:
+    paths = [path for table in DAILY_TABLES for path in (home.home / "lake" / table).glob("date=*/data.parquet")]
+    return sorted(path for path in paths if path.parent.name >= f"date={first}")
 
 
 def visible(lake: dict[str, str]) -> dict[str, str]:
@@ -34,7 +36,7 @@ def test_thirty_deleted_partitions_come_back_byte_for_byte(
 ) -> None:
     home = install("thirty-deleted", like=built)
     lake, marts = home.lake(), home.marts()
-    deleted = random.Random(30).sample(partitions(home), DELETED)  # noqa: S311 reproducible, not secret
+    deleted = random.Random(30).sample(partitions(home, world[0]), DELETED)  # noqa: S311 reproducible, not secret
     assert {path.parts[-3] for path in deleted} == {table.rpartition("/")[2] for table in DAILY_TABLES}
     for path in deleted:
         path.unlink()
@@ -59,7 +61,7 @@ def test_one_day_at_a_time_gives_what_sixty_days_at_once_give(
     core = list(dg.load_assets_from_modules([operational, prices, performance]))
     platform, last_three = home.platform, 3
     with dg.DagsterInstance.ephemeral() as instance:
-        for offset in range((world[1] - world[0]).days + 1 - last_three):
+        for offset in range(-CARRIED_OVER.days, (world[1] - world[0]).days + 1 - last_three):
             day = world[0] + timedelta(days=offset)
             result = dg.materialize(
                 core, partition_key=day.isoformat(), resources=dict(platform.resources()), instance=instance
@@ -140,10 +142,10 @@ def test_a_killed_backfill_leaves_no_half_file(killed: Any) -> None:
 
 def test_it_was_killed_in_the_middle(killed: Any) -> None:
     counts = {name: stage["days"] for name, stage in killed.stages.items()}
-    assert 25 <= counts["quotes"]["raw/quotes"] < 60
-    assert counts["quotes"]["core/portfolio_performance"] == 10
-    assert 25 <= counts["valuations"]["core/investment_performance"] <= 60
-    assert counts["marts"]["core/portfolio_performance"] == 60
+    assert 25 <= counts["quotes"]["raw/quotes"] < 64
+    assert counts["quotes"]["core/portfolio_performance"] == 10 + CARRIED_OVER.days
+    assert 25 <= counts["valuations"]["core/investment_performance"] <= 64
+    assert counts["marts"]["core/portfolio_performance"] == 60 + CARRIED_OVER.days
 
 
 def test_readers_see_the_old_marts_until_new_ones_are_finished(killed: Any, world: tuple[date, ...]) -> None:
