@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
+from portfolio_pipelines.market.quotes import QUOTES
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
-from portfolio_pipelines.resources.market_data import MarketData
+from portfolio_pipelines.resources.market_data import SAMPLE, MarketData
 from portfolio_pipelines.resources.partitions import PartitionWriter, frame_fingerprint
 from portfolio_pipelines.tables import (
     BENCHMARKS,
@@ -78,6 +79,15 @@ def make_plan(
         writer, lake, market, database, looked_at
     )
     return Plan(missing, changed, newest)
+
+
+def first_sample_day(lake: Lake) -> date | None:
+    """The oldest materialised day, if its quotes are those of the sample market: then all that follow may be, too."""
+    oldest = min(lake.days(RAW_QUOTES), default=None)
+    if oldest is None:
+        return None
+    providers = lake.read(RAW_QUOTES, [oldest], QUOTES, ["provider"])["provider"]
+    return oldest if SAMPLE in providers else None
 
 
 def _until(last: date, end: date) -> list[date]:

@@ -9,7 +9,7 @@ import dagster as dg
 
 from portfolio_pipelines.automation.instance import open_instance, process_tags
 from portfolio_pipelines.automation.jobs import DAILY_JOB_NAME, RANGE_END, RANGE_START, SERVE_JOB_NAME
-from portfolio_pipelines.automation.planning import Plan, make_plan
+from portfolio_pipelines.automation.planning import Plan, first_sample_day, make_plan
 from portfolio_pipelines.commands.console import OUT, CommandError, today
 from portfolio_pipelines.commands.progress import RunProgress
 from portfolio_pipelines.market.benchmarks import CARRIED_OVER
@@ -58,6 +58,7 @@ def bring_up_to_date(
         raise CommandError(msg)
     if not platform.market.is_sample:
         platform.database.replace_sample_quantities(platform.market.purchase_closes)
+        start = min(start, first_sample_day(platform.lake) or start)  # real and made-up prices never stand side by side
     first = start if only_missing else max(earliest, start - CARRIED_OVER)
     days = [first + timedelta(days=offset) for offset in range((end - first).days + 1)]
     if not only_missing:

@@ -17,7 +17,8 @@ PORTFOLIOS = """
     order by value_usd desc nulls last, user_id limit ?
 """
 SOURCES = """
-    select coalesce(split_part(source, ' ', 1), 'no price') as source, count(*) as closes
+    select coalesce(case provider when 'file' then split_part(source, ' ', 1) else provider end, 'no price'),
+        count(*)
     from marts.prices_daily group by 1 order by 2 desc limit 8
 """
 

@@ -17,7 +17,8 @@ from portfolio_pipelines.market.limiter import Limiter
 from portfolio_pipelines.market.quotes import Outcome
 
 MOST_REFUSALS: Final = 6  # 429 for one request; the pauses between them add up to one or two minutes
-MOST_FAILURES: Final = 3  # 5xx for one request
+MOST_FAILURES: Final = 3  # 5xx for one request; one is enough right after a request that failed so often
+PAUSE_AFTER_FAILURE: Final = "5"  # seconds; growing pauses are for a provider that counts, not for one that is down
 MOST_FAILED_REQUESTS: Final = 3  # so many requests in a row that ended with 5xx: the provider is down
 MOST_SILENCES: Final = 2  # time-outs or broken connections for one request; each may have cost the whole time-out
 DETAIL_LENGTH: Final = 200
@@ -116,7 +117,7 @@ class Conversation:
                     self._limiter.refused(error.retry_after)
                 elif failure.outcome is Outcome.UNREACHABLE:
                     failures += 1
-                    self._limiter.refused(error.retry_after)
+                    self._limiter.refused(error.retry_after or PAUSE_AFTER_FAILURE)
                 else:
                     self._answered()
                     refused = failure.outcome is Outcome.UNAUTHORISED and not self._refuses_this_alone(failure)
@@ -129,7 +130,7 @@ class Conversation:
                 return reply
             if refusals >= MOST_REFUSALS:
                 return self.give_up(failure)
-            if failures >= MOST_FAILURES:
+            if failures >= (1 if self._failed_in_a_row else MOST_FAILURES):
                 self._failed_in_a_row += 1
                 return self.give_up(failure) if self._failed_in_a_row >= MOST_FAILED_REQUESTS else failure
 

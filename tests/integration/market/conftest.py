@@ -4,6 +4,7 @@ import json
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -59,7 +60,7 @@ def close_of(coin: str, day: date) -> float:
 class Market:
     """What the server does; tests change it while it runs."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.url = ""
         self.requests: Counter[str] = Counter()
@@ -179,10 +180,9 @@ def clock() -> VirtualClock:
     return VirtualClock(datetime(2026, 3, 3, 12, tzinfo=UTC))
 
 
-@pytest.fixture
-def market(clock: VirtualClock) -> Iterator[Market]:
-    """The server's behaviour; `market.url` is where it listens."""
-    behaviour = Market(clock)
+@contextmanager
+def serve(behaviour: Market) -> Iterator[Market]:
+    """Answer on the loopback address, `behaviour.url`, until the end of the block."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -217,3 +217,10 @@ def market(clock: VirtualClock) -> Iterator[Market]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@pytest.fixture
+def market(clock: VirtualClock) -> Iterator[Market]:
+    """The server's behaviour; `market.url` is where it listens."""
+    with serve(Market(clock)) as behaviour:
+        yield behaviour

@@ -41,9 +41,13 @@ class Time:
 
 
 @pytest.fixture
-def talk() -> Callable[..., Conversation]:
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def talk(time: Time) -> Callable[..., Conversation]:
     def make(secret: str | None = None) -> Conversation:
-        time = Time()
         return Conversation(Limiter("provider", 60, clock=time, sleep=time.sleep, random=lambda: 0.5), secret)
 
     return make
@@ -103,7 +107,16 @@ def test_a_server_that_fails_every_request_is_left_alone(talk: Callable[..., Con
     conversation, provider = talk(), Provider(StatusError(503))
     outcomes = {failed(conversation.ask(provider)).outcome for _ in range(20)}
     assert outcomes == {Outcome.UNREACHABLE}
-    assert provider.asked == 3 * MOST_FAILURES
+    assert provider.asked == MOST_FAILURES + 2
+
+
+def test_a_server_that_is_down_does_not_hold_a_run_up_for_minutes(
+    talk: Callable[..., Conversation], time: Time
+) -> None:
+    conversation, provider, start = talk(), Provider(StatusError(503)), time()
+    for _ in range(20):
+        conversation.ask(provider)
+    assert time() - start < 60
 
 
 def test_a_body_that_is_not_json_is_invalid_and_not_repeated(talk: Callable[..., Conversation]) -> None:
