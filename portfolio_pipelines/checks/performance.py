@@ -1,5 +1,6 @@
 """Checks of the valuations before they become marts: nothing lost, sums exact, how much rests on fresh prices."""
 
+import math
 from datetime import date, timedelta
 from typing import Final
 
@@ -97,8 +98,12 @@ def portfolios_are_the_sum_of_their_investments(
         parts = lake.read(INVESTMENT_PERFORMANCE, [day], INVESTMENT_PERFORMANCE_SCHEMA, columns)
         wholes = lake.read(PORTFOLIO_PERFORMANCE, [day], PORTFOLIO_PERFORMANCE_SCHEMA, columns)
         difference = largest_difference(parts, wholes)
-        compared, worst = compared + wholes.height, max(worst, difference)
-        if not difference < CENT:
+        compared += wholes.height
+        if not math.isfinite(difference):
+            off.append(f"{day}: not the users of the investments, or values that are no numbers")
+            continue
+        worst = max(worst, difference)
+        if difference >= CENT:
             off.append(f"{day}: {difference:.2f} USD")
     details: Details = {"portfolios": compared, "largest_difference_usd": worst, "first": "; ".join(off[:MOST_NAMED])}
     return verdict(
@@ -152,7 +157,8 @@ def largest_difference(parts: pl.DataFrame, wholes: pl.DataFrame) -> float:
     worst = 0.0
     for column in ("invested_usd", "value_usd"):
         sums = np.bincount(owner, weights=parts[column].fill_null(0.0).to_numpy())[users] if len(users) else users
-        worst = max(worst, float(np.abs(sums - wholes[column].fill_null(0.0).to_numpy()).max(initial=0.0)))
+        differences = np.abs(sums - wholes[column].fill_null(0.0).to_numpy())
+        worst = float(np.max(differences, initial=worst))  # NaN stays NaN
     return worst
 
 

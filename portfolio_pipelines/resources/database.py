@@ -1,6 +1,7 @@
 """The operational database as assets, checks and commands see it: frames in, frames out. SQL is in `database`."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -138,9 +139,15 @@ class Database:
             "passed": passed,
             "run_id": run_id,
             "checked_at": datetime.now(UTC),
-            "details": json.dumps(details, sort_keys=True, default=str),
+            "details": json.dumps({name: _in_json(value) for name, value in details.items()}, sort_keys=True),
         }
         newest = self.check_results().filter((pl.col("check_name") == check_name) & (pl.col("asset") == asset))
         said = ["severity", "passed", "details"]
         if newest.is_empty() or newest.select(said).row(0) != tuple(row[name] for name in said):
             record_check_results(self.engine, pl.DataFrame([row], schema=CHECK_RESULTS_SCHEMA))
+
+
+def _in_json(value: object) -> object:
+    """Numbers, flags and texts as they are; what JSON has no word for, such as infinity, as text."""
+    is_plain = isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))
+    return value if is_plain else str(value)
