@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import dagster as dg
 
+from portfolio_pipelines.assets.days import DAILY
 from portfolio_pipelines.automation.jobs import RANGE_END, RANGE_START, daily_job
 from portfolio_pipelines.checks.performance import missing_days
+from portfolio_pipelines.market.benchmarks import CARRIED_OVER
 from portfolio_pipelines.resources.lake import Lake
 
 REFETCHED_DAYS = 2
@@ -14,10 +16,15 @@ REFETCHED_DAYS = 2
 
 @dg.schedule(job=daily_job, cron_schedule="20 0 * * *", execution_timezone="UTC")
 def closed_day(context: dg.ScheduleEvaluationContext, lake: dg.ResourceParam[Lake]) -> dg.RunRequest:
-    """One run from the first day that is missing, or not final yet, to the day that has just closed."""
+    """One run from the first day that is missing, or not final yet, to the day that has just closed.
+
+    A gap is entered some days early: the days before it were not final when it began, and the index needs a close that
+    it can carry into a weekend.
+    """
     today = context.scheduled_execution_time.date()
     last = today - timedelta(days=1)
-    first = min([*missing_days(lake, last), today - timedelta(days=REFETCHED_DAYS)])
+    gap = [max(day - CARRIED_OVER, DAILY.start.date()) for day in missing_days(lake, last)[:1]]
+    first = min([*gap, today - timedelta(days=REFETCHED_DAYS)])
     return dg.RunRequest(run_key=f"closed {last}", tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()})
 
 

@@ -1,0 +1,173 @@
+"""What is due: files that are missing, and days whose inputs, code or day before changed."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from portfolio_pipelines.assets import operational, performance, prices
+from portfolio_pipelines.automation.planning import DAILY_TABLES, Plan, first_sample_day, make_plan
+from portfolio_pipelines.database.connection import url_text
+from portfolio_pipelines.database.investment_import import import_investments
+from portfolio_pipelines.database.overrides import add_override
+from portfolio_pipelines.database.price_import import import_prices
+from portfolio_pipelines.resources.platform import Platform
+from portfolio_pipelines.settings import Settings
+
+DAYS = [date(2024, 3, 4) + timedelta(days=n) for n in range(8)]
+HEADER = "user_id,investment_id,invested_at,asset,amount_usd,quantity\n"
+
+
+@pytest.fixture
+def platform(database: sa.Engine, tmp_path: Path) -> Platform:
+    """Eight days of Bitcoin and one investment of the first of them; nothing is valued."""
+    url = SecretStr(url_text(database.url))
+    platform = Platform.of(Settings(home=tmp_path / "home", database_url=url, price_providers=()))
+    bring_prices(platform, {day: 60_000.0 + at for at, day in enumerate(DAYS)})
+    bring_investments(platform, "ann,first,2024-03-04,BTC,100,0.01\n")
+    return platform
+
+
+def bring_prices(platform: Platform, closes: dict[date, float]) -> None:
+    rows = "".join(f"{day},BTC,{close}\n" for day, close in closes.items())
+    content = f"date,symbol,close_usd\n{rows}".encode()
+    import_prices(platform.database.engine, content, store=platform.ledger.append, who="ann", name="prices.csv")
+
+
+def bring_investments(platform: Platform, rows: str) -> None:
+    closes = platform.market.purchase_closes
+    content = (HEADER + rows).encode()
+    import_investments(
+        platform.database.engine, content, closes=closes, first_day=DAYS[0], who="ann", name="investments.csv"
+    )
+
+
+def run(platform: Platform, first: date, last: date) -> None:
+    core = [*dg.load_assets_from_modules([operational, prices, performance])]
+    tags = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert dg.materialize(core, tags=tags, resources=dict(platform.resources()), instance=instance).success
+
+
+def plan(platform: Platform, first: date = DAYS[0], last: date = DAYS[-1], **options: bool) -> Plan:
+    fresh = Platform.of(platform.settings)  # as the next command would see it
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    return make_plan(days, fresh.lake, fresh.database, fresh.market, **options)
+
+
+@pytest.fixture
+def valued(platform: Platform) -> Platform:
+    """All eight days are valued."""
+    run(platform, DAYS[0], DAYS[-1])
+    return platform
+
+
+def test_everything_is_missing_at_first(platform: Platform) -> None:
+    assert plan(platform).missing == DAYS
+    assert plan(platform).window == (DAYS[0], DAYS[-1])
+    assert plan(platform, only_missing=True).window == (DAYS[0], DAYS[-1])
+
+
+def test_nothing_is_due_after_a_run(valued: Platform) -> None:
+    assert plan(valued) == Plan([], [], DAYS[-1])
+    assert plan(valued).window is None
+    assert plan(valued, only_missing=True).window is None
+
+
+@pytest.mark.parametrize("table", DAILY_TABLES)
+def test_a_deleted_file_makes_its_day_due_and_the_days_after_it_are_run_along(valued: Platform, table: str) -> None:
+    valued.lake.path(table, DAYS[3]).unlink()
+    assert plan(valued, only_missing=True).missing == [DAYS[3]]
+    assert plan(valued).window == (DAYS[3], DAYS[-1])  # its returns are chained on
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda platform: bring_prices(platform, {DAYS[4]: 61_000.0}),
+        lambda platform: add_override(
+            platform.database.engine, "coingecko:bitcoin", DAYS[4], Decimal(61_000), who="ann", why="print"
+        ),
+    ],
+    ids=["a new quote", "an override"],
+)
+def test_a_changed_price_makes_its_day_due_unless_only_missing_ones_are_wanted(
+    valued: Platform, change: Callable[[Platform], object]
+) -> None:
+    change(valued)
+    assert (plan(valued).missing, plan(valued).changed) == ([], [DAYS[4]])
+    assert plan(valued).window == (DAYS[4], DAYS[-1])
+    assert plan(valued, only_missing=True).window is None
+
+
+def test_a_change_after_the_days_asked_for_is_found_too(valued: Platform) -> None:
+    bring_prices(valued, {DAYS[6]: 61_000.0})
+    assert plan(valued, last=DAYS[2]).window == (DAYS[6], DAYS[-1])
+
+
+def test_a_new_investment_lets_every_day_be_looked_at_and_only_its_own_ones_be_written(valued: Platform) -> None:
+    bring_investments(valued, "ben,late,2024-03-08,BTC,100,0.01\n")
+    assert plan(valued).changed == DAYS
+    path = valued.lake.path("core/portfolio_performance", DAYS[3])
+    before = path.stat().st_mtime_ns
+    run(valued, DAYS[0], DAYS[-1])
+    assert path.stat().st_mtime_ns == before
+    assert plan(valued).window is None
+
+
+def test_an_investment_that_was_run_for_the_last_days_alone_leaves_the_others_due(valued: Platform) -> None:
+    bring_investments(valued, "ben,late,2024-03-06,BTC,100,0.01\n")
+    run(valued, DAYS[6], DAYS[7])
+    assert plan(valued).window == (DAYS[2], DAYS[-1])
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (prices, "QUOTES_VERSION"),
+        (prices, "PRICES_VERSION"),
+        (prices, "RESTATEMENTS_VERSION"),
+        (prices, "BENCHMARKS_VERSION"),
+        (performance, "INVESTMENTS_VERSION"),
+        (performance, "PORTFOLIOS_VERSION"),
+        (operational, "CODE_VERSION"),
+    ],
+)
+def test_new_code_makes_every_day_due(
+    valued: Platform, monkeypatch: pytest.MonkeyPatch, module: object, name: str
+) -> None:
+    monkeypatch.setattr(module, name, "a later one")
+    assert plan(valued).changed == DAYS
+
+
+def test_days_that_were_run_before_their_predecessors_are_due_again(platform: Platform) -> None:
+    run(platform, DAYS[4], DAYS[-1])
+    run(platform, DAYS[0], DAYS[3])
+    assert plan(platform).missing == []
+    assert plan(platform).window == (DAYS[4], DAYS[-1])
+    run(platform, DAYS[4], DAYS[-1])
+    assert plan(platform).window is None
+
+
+def test_a_gap_before_the_newest_day_is_due(platform: Platform) -> None:
+    run(platform, DAYS[0], DAYS[1])
+    run(platform, DAYS[5], DAYS[6])
+    assert plan(platform, last=DAYS[1]).window == (DAYS[2], DAYS[6])
+    assert plan(platform, only_missing=True).missing == [*DAYS[2:5], DAYS[7]]
+
+
+def test_days_of_the_sample_market_are_known_as_such(valued: Platform) -> None:
+    assert first_sample_day(valued.lake) is None
+    quotes = valued.market.quotes(DAYS[:1])
+    valued.lake.replace("raw/quotes", DAYS[0], quotes.with_columns(provider=pl.lit("sample")))
+    assert first_sample_day(valued.lake) == DAYS[0]
+
+
+def test_an_empty_lake_has_no_sample_day(platform: Platform) -> None:
+    assert first_sample_day(platform.lake) is None
