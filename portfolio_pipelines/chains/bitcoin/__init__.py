@@ -1,0 +1,1 @@
+"""Bitcoin: balances of addresses from an Esplora server."""

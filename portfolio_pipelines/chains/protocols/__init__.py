@@ -1,0 +1,1 @@
+"""Positions in DeFi protocols: integer mathematics equal to the contracts."""

@@ -1,0 +1,1 @@
+"""Balances of thousands of wallets and tokens in one call."""

@@ -1,0 +1,1 @@
+"""Asking nodes: the JSON-RPC client of EVM chains."""

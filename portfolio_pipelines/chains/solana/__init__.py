@@ -1,0 +1,1 @@
+"""Solana: native and SPL balances."""
