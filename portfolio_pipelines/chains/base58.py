@@ -1,4 +1,4 @@
-"""Base 58, the spelling of Bitcoin's older addresses and of everything on Solana. What the bytes mean is not known here.
+"""Base 58, the spelling of Bitcoin's older addresses and of all on Solana. What the bytes mean is not known here.
 
 No digit 0, no capital O and I, no small l: they look like others. Leading zero bytes are leading ones.
 """
