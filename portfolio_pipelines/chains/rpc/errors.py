@@ -2,6 +2,7 @@
 
 Every error names the chain and the endpoint. Endpoints are named without the secrets of their URL.
 """
+# ruff: noqa: N818 (the names say what happened; that they are errors is plain where they are raised)
 
 
 class RpcError(RuntimeError):
