@@ -1,11 +1,15 @@
 """Migrations and seeds on a real Postgres."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
+from portfolio_pipelines.database import chain_models, migrate, wallet_models  # noqa: F401 (their tables belong to Base)
 from portfolio_pipelines.database.connection import create_engine
 from portfolio_pipelines.database.migrate import upgrade
 from portfolio_pipelines.database.models import SCHEMA, Base
@@ -46,6 +50,27 @@ def test_migrating_again_keeps_what_people_added(database: sa.Engine) -> None:
     with database.connect() as connection:
         assert connection.scalar(sa.text("select count(*) from app.asset_symbols")) == before
         assert connection.scalar(sa.text("select name from app.assets where symbol = 'BTC'")) == "Bitcoin"
+
+
+def test_wallets_and_chains_can_be_taken_back_and_brought_again(database: sa.Engine) -> None:
+    tables = sa.text("select relname from pg_class where relnamespace = 'app'::regnamespace and relkind in ('r', 'i')")
+    insert = sa.text("""
+        insert into app.imports (kind, file_name, file_hash, n_rows, imported_at, imported_by)
+        values (:kind, 'f', 'h', 1, now(), 'ann')
+    """)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    with database.begin() as connection:
+        before = set(connection.scalars(tables))
+        for kind in ("investments", "wallets", "liquidity_positions"):
+            connection.execute(insert, {"kind": kind})
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        assert {"wallets", "chain_tokens", "liquidity_pools"} <= before - set(connection.scalars(tables))
+        assert connection.scalars(sa.text("select kind from app.imports")).all() == ["investments"]
+    upgrade(database)
+    with database.connect() as connection:
+        assert set(connection.scalars(tables)) == before
 
 
 def test_every_table_and_every_unclear_column_is_explained(database: sa.Engine) -> None:
