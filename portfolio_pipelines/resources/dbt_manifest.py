@@ -42,6 +42,7 @@ class Model:
     owner: str
     code_version: str
     meta: Mapping[str, Any]
+    source: str = ""  # SQL as it is written, with its ref()
 
 
 def read_models(manifest: Mapping[str, Any]) -> list[Model]:
@@ -73,6 +74,7 @@ def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], tests: Sequence
         owner=meta["owner"],
         code_version=node["checksum"]["checksum"][:12],
         meta=meta,
+        source=node["raw_code"],
     )
 
 

@@ -57,7 +57,7 @@ class WarehouseContent:
             "investment_performance_daily": lambda: self._days("investment_performance", self._investments),
             "portfolio_performance_daily": lambda: self._days("portfolio_performance", self._users),
             "portfolio_snapshots": self._snapshots,
-            "portfolio_assets": self._assets,
+            "portfolio_holdings": self._current_holdings,
         }
         if table.name in special:
             return Content(special[table.name]())
@@ -82,9 +82,11 @@ class WarehouseContent:
         days = (row[0].isoformat() for row in rows)
         return {day: self._snapshot(day) for day in days}
 
-    def _assets(self) -> dict[str, str]:
+    def _current_holdings(self) -> dict[str, str]:
+        """They change with the investments, and on the day an asset becomes its successor; not with the prices."""
         newest = self._value("select max(date) from intermediate.days where is_newest")
-        return {"all": self._snapshot(newest.isoformat()) if isinstance(newest, date) else self._fingerprint("empty")}
+        day = newest.isoformat() if isinstance(newest, date) else ""
+        return {"all": self._fingerprint(self._users(day), self._holdings(day))}
 
     def _snapshot(self, day: str) -> str:
         files = (self._files.get((name, day), "") for name in ("portfolio_performance", "prices_daily"))

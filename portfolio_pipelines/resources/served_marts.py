@@ -131,17 +131,22 @@ class _Publisher:
         self._database.execute("select pg_advisory_xact_lock(%s)", (PUBLISH_LOCK,))
         self._database.execute(_BOOKS)
         content = WarehouseContent(self._marts)
-        rows, partitions = {}, {}
-        for table in tables:
-            try:
-                self._define(table)
-                rows[table.name], partitions[table.name] = self._load(table, content.of(table).fingerprints)
-            except (psycopg.Error, duckdb.Error) as error:
-                self._database.rollback()
-                msg = f"publishing {SCHEMA}.{table.name} failed, the previous content stays: {str(error).strip()}"
-                if isinstance(error, psycopg.errors.DependentObjectsStillExist):
-                    msg += " (views that others built on a mart must be dropped before its columns can change)"
-                raise PublishError(msg) from error
+        views = [table for table in tables if table.storage is Storage.VIEW]
+        stored = [table for table in tables if table.storage is not Storage.VIEW]
+        rows, partitions = dict.fromkeys((t.name for t in tables), 0), dict.fromkeys((t.name for t in tables), 0)
+        new = [table for table in stored if not self._is_defined(table)]
+        new_views = [v for v in views if not self._is_defined(v) or any(v.reads(table) for table in new)]
+        for table in [*new_views, *new]:  # a view stands on tables, so it goes first and comes back last
+            with _named(table):
+                self._drop(table)
+        for table in [*stored, *views]:
+            with _named(table):
+                if table in new or table in new_views:
+                    self._create(table)
+                for statement in table.comments():
+                    self._database.execute(statement)
+                if table in stored:
+                    rows[table.name], partitions[table.name] = self._load(table, content.of(table).fingerprints)
         for table, unit, partition in self._swaps:  # last: from here on readers wait, for milliseconds
             self._swap(table, unit, partition)
         return rows, partitions
@@ -152,22 +157,29 @@ class _Publisher:
         for partition in self._loaded:
             self._database.execute(f"analyze {SCHEMA}.{quoted(partition)}")
 
-    def _define(self, table: ServedTable) -> None:
+    def _is_defined(self, table: ServedTable) -> bool:
+        """Whether Postgres has the table or view in its present form."""
         known = self._database.execute(
             "select definition_hash from marts.published_tables where table_name = %s", (table.name,)
         ).fetchone()
-        if known != (table.definition_hash,):
-            self._database.execute(f"drop table if exists {table.qualified}")
-            for statement in table.create(self._version):
-                self._database.execute(statement)
-            self._database.execute("delete from marts.published_partitions where table_name = %s", (table.name,))
-            self._database.execute(
-                "insert into marts.published_tables values (%s, %s) "
-                "on conflict (table_name) do update set definition_hash = excluded.definition_hash",
-                (table.name, table.definition_hash),
-            )
-        for statement in table.comments():
+        return known == (table.definition_hash,)
+
+    def _drop(self, table: ServedTable) -> None:
+        kind = self._database.execute(
+            "select relkind = 'v' from pg_class where oid = to_regclass(%s)", (table.qualified,)
+        ).fetchone()
+        if kind:
+            self._database.execute(f"drop {'view' if kind[0] else 'table'} {table.qualified}")
+        self._database.execute("delete from marts.published_partitions where table_name = %s", (table.name,))
+
+    def _create(self, table: ServedTable) -> None:
+        for statement in table.create(self._version):
             self._database.execute(statement)
+        self._database.execute(
+            "insert into marts.published_tables values (%s, %s) "
+            "on conflict (table_name) do update set definition_hash = excluded.definition_hash",
+            (table.name, table.definition_hash),
+        )
 
     def _load(self, table: ServedTable, wanted: Mapping[str, str]) -> tuple[int, int]:
         """Load what differs; returns rows copied and partitions touched."""
@@ -256,6 +268,18 @@ class _Publisher:
                 for chunk in chunks:
                     copy.write(chunk)
             return cursor.rowcount
+
+
+@contextmanager
+def _named(table: ServedTable) -> Iterator[None]:
+    """Say which mart a failure belongs to; the transaction is rolled back where the connection is closed."""
+    try:
+        yield
+    except (psycopg.Error, duckdb.Error) as error:
+        msg = f"publishing {SCHEMA}.{table.name} failed, the previous content stays: {str(error).strip()}"
+        if isinstance(error, psycopg.errors.DependentObjectsStillExist):
+            msg += " (views that others built on a mart must be dropped before its columns can change)"
+        raise PublishError(msg) from error
 
 
 def _condition(table: ServedTable, days: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ Belongs here: DDL as text. What is copied when is `served_marts`; who may read i
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -32,6 +33,7 @@ class Storage(StrEnum):
     MONTH = "month"  # by the column date
     SNAPSHOT = "snapshot"  # one partition a snapshot_timestamp
     WHOLE = "whole"  # one partition, replaced at every change
+    VIEW = "view"  # no rows of its own: the model's SQL over other served marts
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +48,23 @@ class ServedTable:
     indexes: Sequence[Sequence[str]]
     not_null: Sequence[str]
     check: str | None
+    query: str | None = None  # of a view
 
     @classmethod
     def from_model(cls, model: Model) -> "ServedTable":
         """Read what the YAML of a model says under `meta` about its place in Postgres."""
         meta = model.meta
+        storage = Storage(meta["published_by"])
         return cls(
             model.name,
             model.description,
             model.columns,
-            Storage(meta["published_by"]),
+            storage,
             meta.get("key", []),
             meta.get("index", []),
             meta.get("not_null", []),
             meta.get("check"),
+            _query(model) if storage is Storage.VIEW else None,
         )
 
     @property
@@ -71,7 +76,7 @@ class ServedTable:
     def definition_hash(self) -> str:
         """Changes when the table must be made anew; a changed description alone does not."""
         columns = [(column.name, column.data_type) for column in self.columns]
-        parts = (columns, self.storage.value, self.key, self.indexes, self.not_null, self.check)
+        parts = (columns, self.storage.value, self.key, self.indexes, self.not_null, self.check, self.query)
         return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
     @property
@@ -79,8 +84,15 @@ class ServedTable:
         """Quoted column names, comma separated."""
         return ", ".join(quoted(column.name) for column in self.columns)
 
+    def reads(self, other: "ServedTable") -> bool:
+        """Whether this is a view over another mart."""
+        return self.query is not None and other.qualified in self.query
+
     def create(self, server_version: int) -> Iterator[str]:
-        """Statements that make the empty table with its key and indexes."""
+        """Statements that make the empty table with its key and indexes, or the view."""
+        if self.query is not None:
+            yield f"create view {self.qualified} ({self.column_list}) as {self.query}"
+            return
         lines = [f"{quoted(c.name)} {_type(c)}{' not null' if c.name in self.not_null else ''}" for c in self.columns]
         if self.check:
             lines.append(f"check ({self.check})")
@@ -128,7 +140,8 @@ class ServedTable:
 
     def comments(self) -> Iterator[str]:
         """Statements that carry the descriptions over."""
-        yield f"comment on table {self.qualified} is {literal(self.description)}"
+        kind = "view" if self.storage is Storage.VIEW else "table"
+        yield f"comment on {kind} {self.qualified} is {literal(self.description)}"
         for column in self.columns:
             yield f"comment on column {self.qualified}.{quoted(column.name)} is {literal(column.description)}"
 
@@ -141,6 +154,15 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """A text for SQL (standard_conforming_strings, the default since Postgres 9.1)."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _query(model: Model) -> str:
+    """The SQL of a model that Postgres runs as well as DuckDB: nothing is rendered but references to other marts."""
+    text = re.sub(r"\{\{\s*ref\('(\w+)'\)\s*\}\}", lambda found: f"{SCHEMA}.{quoted(found[1])}", model.source)
+    if "{{" in text or "{%" in text:
+        msg = f"{model.name} is served as a view, so its SQL may hold ref() and no other macro"
+        raise ValueError(msg)
+    return text
 
 
 def _list(names: Sequence[str]) -> str:

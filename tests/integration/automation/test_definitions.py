@@ -15,6 +15,8 @@ MARTS = {
     "investment_performance_daily",
     "portfolio_performance_daily",
     "portfolio_snapshots",
+    "portfolio_holdings",
+    "current_prices",
     "portfolio_assets",
     "prices_daily",
     "price_restatements",

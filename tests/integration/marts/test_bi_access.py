@@ -69,7 +69,7 @@ def test_the_role_reads_the_marts_over_tcp(reader: psycopg.Connection[Any]) -> N
 @pytest.mark.parametrize(
     "statement",
     [
-        "insert into marts.portfolio_assets (id) values (gen_random_uuid())",
+        "insert into marts.portfolio_holdings (id) values (gen_random_uuid())",
         "delete from marts.prices_daily",
         "truncate marts.prices_daily",
         "create table marts.mine (a int)",

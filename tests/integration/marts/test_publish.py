@@ -21,7 +21,14 @@ from portfolio_pipelines.settings import Settings
 D1, D2, D3, D4 = (date(2025, 1, 30) + timedelta(days=n) for n in range(4))
 BTC = "coingecko:bitcoin"
 DAILY = ("investment_performance_daily", "portfolio_performance_daily", "prices_daily", "benchmarks_daily")
-WHOLE = ("portfolio_assets", "price_restatements", "data_quality_scorecard", "partition_log")
+WHOLE = (
+    "portfolio_holdings",
+    "current_prices",
+    "portfolio_assets",
+    "price_restatements",
+    "data_quality_scorecard",
+    "partition_log",
+)
 
 
 @pytest.fixture
@@ -188,7 +195,7 @@ def test_readers_see_the_old_rows_until_the_publish_is_committed(
 
     monkeypatch.setattr(served_marts._Publisher, "_record", record)
     publish(warehouse, url)
-    assert len(seen) == 9
+    assert len(seen) == 10
     assert all(content == before for content in seen)
     assert served(postgres, "portfolio_assets") == built(warehouse, "portfolio_assets")
 
@@ -218,11 +225,37 @@ def test_documented_columns_types_and_indexes_are_there(
     )  # fmt: skip
     names = {name for (name,) in postgres.execute("select indexname from pg_indexes where schemaname = 'marts'")}
     assert names >= {
-        "idx_portfolio_snapshots_user_id", "idx_portfolio_snapshots_timestamp", "idx_portfolio_assets_user_id",
-        "idx_portfolio_assets_asset_type", "investment_performance_daily_pkey", "portfolio_performance_daily_pkey",
+        "idx_portfolio_snapshots_user_id", "idx_portfolio_snapshots_timestamp", "idx_portfolio_holdings_user_id",
+        "idx_portfolio_holdings_asset_type", "investment_performance_daily_pkey", "portfolio_performance_daily_pkey",
     }  # fmt: skip
     with pytest.raises(psycopg.errors.CheckViolation):
-        postgres.execute("update marts.portfolio_assets set asset_type = 'house'")
+        postgres.execute("update marts.portfolio_holdings set asset_type = 'house'")
+
+
+def test_a_new_price_moves_the_assets_without_copying_a_holding(
+    warehouse: Warehouse, url: str, postgres: psycopg.Connection[Any], market: Any
+) -> None:
+    publish(warehouse, url)
+    market.closes[BTC, D4] = 54_321.987654321
+    market.write_day(D4)
+    warehouse.build()
+
+    result = publish(warehouse, url)
+
+    assert result.partitions["portfolio_holdings"] == 0
+    assert result.rows["current_prices"] > 0
+    assert served(postgres, "portfolio_assets") == built(warehouse, "portfolio_assets")
+
+
+def test_a_table_of_an_earlier_version_gives_way_to_the_view(
+    warehouse: Warehouse, url: str, postgres: psycopg.Connection[Any]
+) -> None:
+    publish(warehouse, url)
+    postgres.execute("drop view marts.portfolio_assets")
+    postgres.execute("create table marts.portfolio_assets (id uuid) partition by hash (id)")
+    postgres.execute("update marts.published_tables set definition_hash = 'old' where table_name = 'portfolio_assets'")
+    publish(warehouse, url)
+    assert served(postgres, "portfolio_assets") == built(warehouse, "portfolio_assets")
 
 
 def test_every_table_and_column_carries_its_description(
@@ -231,7 +264,7 @@ def test_every_table_and_column_carries_its_description(
     publish(warehouse, url)
     without = postgres.execute(
         "select relname, attname from pg_class join pg_attribute on attrelid = pg_class.oid "
-        "where relnamespace = 'marts'::regnamespace and relkind = 'p' and attnum > 0 "
+        "where relnamespace = 'marts'::regnamespace and relkind in ('p', 'v') and attnum > 0 "
         "and (col_description(pg_class.oid, attnum) is null or obj_description(pg_class.oid) is null)"
     ).fetchall()
     assert without == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from portfolio_pipelines.resources.dbt_manifest import Column
+from portfolio_pipelines.resources.dbt_manifest import Column, Model
 from portfolio_pipelines.resources.served_tables import ServedTable, Storage
 
 
@@ -49,3 +49,20 @@ def test_another_description_is_no_reason_to_make_the_table_anew() -> None:
 
 def test_descriptions_become_comments_whatever_they_contain() -> None:
     assert "comment on column marts.\"mart\".\"user_id\" is 'it''s text'" in list(table(Storage.MONTH).comments())
+
+
+def test_a_view_is_the_text_of_its_model_over_the_served_tables() -> None:
+    model = _view("select * from {{ ref('prices_daily') }}")
+    view = ServedTable.from_model(model)
+    assert list(view.create(180000)) == ['create view marts."v" ("x") as select * from marts."prices_daily"']
+    assert next(view.comments()).startswith("comment on view")
+
+
+def test_a_view_with_a_macro_that_postgres_cannot_run_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"v is served as a view.*no other macro"):
+        ServedTable.from_model(_view("select {{ usd('x') }} from {{ ref('prices_daily') }}"))
+
+
+def _view(source: str) -> Model:
+    column = Column("x", "double", "")
+    return Model("m", "marts", "v", "", [column], [], [], "team:x", "1", {"published_by": "view"}, source)
