@@ -1,0 +1,1 @@
+"""Real contracts on real local chains, for tests."""

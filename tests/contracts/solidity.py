@@ -1,0 +1,88 @@
+"""The Solidity compiler. What it gave is kept below `.tools` until the source, the settings or a pin changes."""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from tests.contracts.artifacts import Artifact
+from tests.contracts.install import installed, node
+
+HERE = Path(__file__).parent
+SOURCES = HERE / "sources"
+SETTINGS: dict[str, Any] = {"optimizer": {"enabled": True, "runs": 200}}
+
+
+class CompileError(ValueError):
+    """The compiler's messages."""
+
+
+def compiled(
+    files: Iterable[Path] | None = None, *, compiler: str = "solc", settings: Mapping[str, Any] = SETTINGS
+) -> dict[str, Artifact]:
+    """Contracts by name.
+
+    Args:
+        files: Sources; those of `sources` when None. They import each other as ./Name.sol and packages by name.
+        compiler: npm package: `solc` (0.8.37) or `solc-0.7` (0.7.6).
+        settings: Settings of the compiler's standard JSON input.
+
+    Raises:
+        CompileError: With the compiler's errors.
+    """
+    paths = sorted(SOURCES.glob("*.sol") if files is None else files)
+    output = _output(paths, compiler, settings)
+    return {
+        name: Artifact(name, contract["abi"], contract["evm"]["bytecode"]["object"], _links(contract))
+        for path in paths
+        for name, contract in output["contracts"].get(path.name, {}).items()
+    }
+
+
+def runtime_code(file: Path, name: str, *, settings: Mapping[str, Any], compiler: str = "solc") -> bytes:
+    """The code that a contract leaves on chain, for contracts without constructor, library or immutable value."""
+    contract = _output([file], compiler, settings)["contracts"][file.name][name]
+    return bytes.fromhex(contract["evm"]["deployedBytecode"]["object"])
+
+
+def _links(contract: dict[str, Any]) -> dict[str, list[int]]:
+    return {
+        library: [place["start"] for place in places]
+        for libraries in contract["evm"]["bytecode"]["linkReferences"].values()
+        for library, places in libraries.items()
+    }
+
+
+def _output(paths: Iterable[Path], compiler: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = ["abi", "evm.bytecode.object", "evm.bytecode.linkReferences", "evm.deployedBytecode.object"]
+    request = json.dumps(
+        {
+            "language": "Solidity",
+            "sources": {path.name: {"content": path.read_text()} for path in paths},
+            "settings": {**settings, "outputSelection": {"*": {"*": wanted}}},
+        }
+    )
+    folder = installed()
+    kept = folder / "compiled" / f"{hashlib.sha256((compiler + request).encode()).hexdigest()[:20]}.json"
+    if not kept.exists():
+        result = subprocess.run(
+            [node(), os.fspath(HERE / "compile.cjs"), os.fspath(folder), compiler],
+            input=request,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        output: dict[str, Any] = json.loads(result.stdout)
+        faults = [each["formattedMessage"] for each in output.get("errors", []) if each["severity"] == "error"]
+        if faults:
+            raise CompileError("\n".join(faults))
+        kept.parent.mkdir(exist_ok=True)
+        new = kept.with_suffix(f".{uuid4().hex}")  # another process may be compiling the same
+        new.write_text(json.dumps({"contracts": output["contracts"]}))
+        new.replace(kept)
+    loaded: dict[str, Any] = json.loads(kept.read_text())
+    return loaded
