@@ -17,6 +17,7 @@ from portfolio_pipelines.database import investment_versions as versions
 from portfolio_pipelines.database.assets import load_asset_symbols, load_assets
 from portfolio_pipelines.database.closes import Close, Closes, explain_missing, is_usable
 from portfolio_pipelines.database.investment_files import InvestmentFile, read_investment_file
+from portfolio_pipelines.database.staging import lock_imports
 from portfolio_pipelines.database.symbols import explain, resolve
 from portfolio_pipelines.market.file_faults import Faults
 
@@ -63,7 +64,7 @@ def import_investments(
     now = (now or datetime.now(UTC)).astimezone(UTC)
     file = read_investment_file(source, first_day=first_day, now=now, name=name)
     with engine.begin() as connection:
-        versions.lock(connection)
+        lock_imports(connection)
         rows = _name_assets(file, load_assets(engine), load_asset_symbols(engine))
         versions.stage(connection, rows)
         _price(connection, closes, file.faults)
@@ -108,7 +109,7 @@ def replace_sample_quantities(engine: sa.Engine, *, closes: Closes, now: datetim
     """
     now = now or datetime.now(UTC)
     with engine.begin() as connection:
-        versions.lock(connection)
+        lock_imports(connection)
         needs = versions.sample_needs(connection)
         answers = closes(needs) if needs else {}
         real = {need: close for need, close in _usable(needs, answers).items() if close.provider != "sample"}

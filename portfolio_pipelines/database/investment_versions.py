@@ -7,15 +7,14 @@ Belongs here: set-based statements over temporary tables that live until the end
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from io import BytesIO
 from typing import Final
 
 import polars as pl
 import sqlalchemy as sa
 
 from portfolio_pipelines.database.closes import Close
+from portfolio_pipelines.database.staging import copy_frame, read_rows
 
-COPY_BYTES: Final = 1 << 20
 BULK: Final = 100_000
 """From so many changed legs on, foreign keys are checked by one join each (seconds) instead of row by row (minutes)."""
 
@@ -120,16 +119,11 @@ class Counts:
     first_affected_day: date | None
 
 
-def lock(connection: sa.Connection) -> None:
-    """One import of investments at a time; the others wait."""
-    connection.execute(sa.text("select pg_advisory_xact_lock(hashtextextended('import_investments', 0))"))
-
-
 def stage(connection: sa.Connection, rows: pl.DataFrame) -> None:
     """Bring checked rows (schema `investment_files.ROWS` with asset_id) beside the current versions."""
     connection.execute(sa.text(STAGED))
     columns = ["row", "user_id", "investment_id", "invested_at", "asset_id", "amount_usd", "quantity"]
-    _copy(connection, "staged", rows.select(columns))
+    copy_frame(connection, "staged", rows.select(columns))
     connection.execute(sa.text("analyze staged"))
     connection.execute(sa.text(COMPARED))
     connection.execute(sa.text("analyze compared"))
@@ -150,13 +144,13 @@ def stage_closes(connection: sa.Connection, closes: Mapping[tuple[str, date], Cl
     )
     rows = [(asset_id, day, repr(close.close_usd), close.provider) for (asset_id, day), close in closes.items()]
     schema = {"asset_id": pl.String, "day": pl.Date, "close_usd": pl.String, "provider": pl.String}
-    _copy(connection, "closes", pl.DataFrame(rows, schema=schema, orient="row"))
+    copy_frame(connection, "closes", pl.DataFrame(rows, schema=schema, orient="row"))
     connection.execute(sa.text("analyze closes"))
 
 
 def rows_without_close(connection: sa.Connection) -> pl.DataFrame:
     """Staged rows that need a close which is not there: row, asset_id, day."""
-    return _rows(
+    return read_rows(
         connection,
         """
         select row_number as row, asset_id, day from compared c
@@ -174,7 +168,7 @@ def decide(connection: sa.Connection) -> None:
 
 def rows_without_quantity(connection: sa.Connection) -> pl.DataFrame:
     """Decided rows whose derived quantity rounds to nothing: row, asset_id, amount_usd, price_usd."""
-    return _rows(
+    return read_rows(
         connection,
         """
         select row_number as row, asset_id, amount_usd::text as amount_usd, price_usd::text as price_usd
@@ -224,7 +218,7 @@ def _drop_foreign_keys(connection: sa.Connection) -> dict[str, str]:
 
 def rows_parted(connection: sa.Connection) -> pl.DataFrame:
     """Decided rows whose investment now has another leg of another moment: row, ids, other_asset, other_at."""
-    return _rows(
+    return read_rows(
         connection,
         """
         select d.row_number as row, d.user_id, d.investment_id, min(l.asset_id) as other_asset,
@@ -271,20 +265,3 @@ def replace_sample(connection: sa.Connection, now: datetime) -> Counts:
     """  # noqa: S608 (fixed text)
     row = connection.execute(sa.text(query), {"now": now}).one()
     return Counts(0, row.corrected, 0, row.first_day)
-
-
-def _copy(connection: sa.Connection, table: str, frame: pl.DataFrame) -> None:
-    """Send a frame by COPY into the first columns of a temporary table."""
-    buffer = BytesIO()
-    frame.write_csv(buffer, include_header=False, datetime_format="%Y-%m-%dT%H:%M:%S%.6f+00:00")
-    driver = connection.connection.driver_connection
-    data = buffer.getbuffer()
-    with driver.cursor() as cursor, cursor.copy(f"copy {table} from stdin (format csv)") as copy:  # type: ignore[union-attr]
-        for start in range(0, len(data), COPY_BYTES):
-            copy.write(data[start : start + COPY_BYTES])
-
-
-def _rows(connection: sa.Connection, query: str) -> pl.DataFrame:
-    result = connection.execute(sa.text(query))
-    rows = [tuple(row) for row in result]
-    return pl.DataFrame(rows, schema=list(result.keys()), orient="row", infer_schema_length=None)

@@ -4,6 +4,7 @@ Belongs here: turning objects into text cells. Which columns are wanted is `tabl
 """
 
 import json
+from collections.abc import Collection
 from typing import Any, Final
 
 import polars as pl
@@ -13,12 +14,17 @@ from portfolio_pipelines.market.file_faults import Faults
 SHAPE: Final = "JSON must be an array of objects, or one object a line"
 
 
-def json_rows(text: str, faults: Faults) -> tuple[list[str], pl.DataFrame]:
+LIST_MARK: Final = ";"
+"""Stands between the texts of a list."""
+
+
+def json_rows(text: str, faults: Faults, lists: Collection[str] = ()) -> tuple[list[str], pl.DataFrame]:
     """Cells of a JSON table.
 
     Args:
         text: The file's text.
         faults: Collects objects that repeat a name or hold lists and objects.
+        lists: Names, in lower case, under which a list of texts is welcome; it becomes one text, parted by LIST_MARK.
 
     Returns:
         The names in order of appearance, and a frame of `row` (from 1: place in the array, or line) and
@@ -38,7 +44,10 @@ def json_rows(text: str, faults: Faults) -> tuple[list[str], pl.DataFrame]:
     for row, pairs in numbered:
         cells = dict(pairs)
         for column, name in zip(columns, names, strict=True):
-            column.append(_as_text(name, cells.get(name), row, faults))
+            value = cells.get(name)
+            if isinstance(value, list) and not isinstance(value, _Pairs) and name.strip().lower() in lists:
+                value = LIST_MARK.join(map(str, value)) if all(isinstance(item, str) for item in value) else value
+            column.append(_as_text(name, value, row, faults))
     frame = pl.DataFrame(
         {f"column_{place}": pl.Series(column, dtype=pl.String) for place, column in enumerate(columns)}
     )

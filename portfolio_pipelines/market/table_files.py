@@ -15,7 +15,7 @@ from typing import Final
 import polars as pl
 
 from portfolio_pipelines.market.file_faults import Faults, FileRefusedError
-from portfolio_pipelines.market.json_tables import json_rows
+from portfolio_pipelines.market.json_tables import LIST_MARK, json_rows
 
 BLANK: Final = " \t\r,"
 
@@ -36,7 +36,12 @@ class TableFile:
 
 
 def read_table(
-    source: Path | bytes, wanted: Collection[str], *, name: str | None = None, json_too: bool = False
+    source: Path | bytes,
+    wanted: Collection[str],
+    *,
+    name: str | None = None,
+    json_too: bool = False,
+    lists: Collection[str] = (),
 ) -> TableFile:
     """Read the wanted columns of a file. Column names are compared without case; other columns are ignored.
 
@@ -45,6 +50,7 @@ def read_table(
         wanted: Column names in lower case.
         name: Name for messages; the file's own when not given.
         json_too: Whether JSON is welcome.
+        lists: Wanted columns in which JSON and Parquet may hold lists of texts; they are joined by LIST_MARK.
 
     Returns:
         The cells, and the faults of the structure: lines with too few or too many fields, repeated columns.
@@ -56,12 +62,12 @@ def read_table(
     faults = Faults(name)
     data = _content(source, faults)
     if data[:4] == b"PAR1":
-        columns, cells = _read_parquet(data, wanted, faults)
+        columns, cells = _read_parquet(data, wanted, lists, faults)
     else:
         text = _decode(data, faults)
         first = text.lstrip()[:1]
         if first in {"[", "{"} and json_too:
-            columns, cells = _keep_wanted(*json_rows(text, faults), wanted, faults)
+            columns, cells = _keep_wanted(*json_rows(text, faults, lists), wanted, faults)
         elif first in {"[", "{", "<"}:
             faults.add(f"this looks like {'HTML' if first == '<' else 'JSON'}, not like a CSV or Parquet file")
             raise faults.refusal()
@@ -179,7 +185,9 @@ def _keep_wanted(
     return tuple(names), frame.select("row", *(pl.col(place).alias(name) for name, place in kept.items()))
 
 
-def _read_parquet(data: bytes, wanted: Collection[str], faults: Faults) -> tuple[tuple[str, ...], pl.DataFrame]:
+def _read_parquet(
+    data: bytes, wanted: Collection[str], lists: Collection[str], faults: Faults
+) -> tuple[tuple[str, ...], pl.DataFrame]:
     try:
         schema = pl.read_parquet_schema(io.BytesIO(data))
         needed = [name for name in schema if " ".join(name.split()).lower() in wanted]
@@ -188,7 +196,8 @@ def _read_parquet(data: bytes, wanted: Collection[str], faults: Faults) -> tuple
         raise refuse(faults, f"is not a readable Parquet file: {error}") from error
     texts = []
     for place, name in enumerate(schema):
-        text = _as_text(frame.get_column(name)) if name in needed else pl.lit(None, pl.String)
+        may_list = " ".join(name.split()).lower() in lists
+        text = _as_text(frame.get_column(name), may_list=may_list) if name in needed else pl.lit(None, pl.String)
         if text is None:
             faults.add(f"column {name} holds {schema[name]}, not text, numbers or dates")
             text = pl.lit(None, pl.String)
@@ -197,8 +206,10 @@ def _read_parquet(data: bytes, wanted: Collection[str], faults: Faults) -> tuple
     return _keep_wanted(list(schema), cells, wanted, faults)
 
 
-def _as_text(column: pl.Series) -> pl.Series | None:
+def _as_text(column: pl.Series, *, may_list: bool) -> pl.Series | None:
     """The column as text that reads back as the same value; None for what is no plain value."""
+    if column.dtype == pl.List(pl.String) and may_list:
+        return column.list.join(LIST_MARK)
     if isinstance(column.dtype, pl.Datetime):
         if column.dtype.time_zone is None:
             return column.dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")

@@ -327,7 +327,7 @@ def test_derived_quantities_are_exact_to_the_eighteenth_decimal(
     database: sa.Engine, amounts: list[Decimal], price: float
 ) -> None:
     with database.begin() as connection:
-        connection.execute(sa.text("truncate app.users, app.investments, app.investment_legs, app.imports"))
+        connection.execute(sa.text("truncate app.users, app.investments, app.investment_legs, app.imports cascade"))
     text = HEADER + "".join(f"u{n},i,2024-01-01,BTC,{amount},\n" for n, amount in enumerate(amounts))
     load(database, text, Market(price))
     with localcontext(prec=100):
