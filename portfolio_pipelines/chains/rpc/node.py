@@ -4,8 +4,12 @@ Belongs here: the interface. The client that implements it over HTTP is `client`
 """
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+ANSWERED_BY: Final[ContextVar[str]] = ContextVar("ANSWERED_BY", default="all endpoints")
+"""Name of the endpoint that gave the latest answer to this task: a reader that finds it untrue names who gave it."""
 
 
 @dataclass(frozen=True, slots=True)
