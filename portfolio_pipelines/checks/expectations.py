@@ -1,8 +1,7 @@
 """Great Expectations suites over core tables, each expectation a check of its own. Declarations, no arithmetic."""
 
-import logging
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import dagster as dg
 import polars as pl
@@ -10,15 +9,15 @@ import polars as pl
 from portfolio_pipelines.assets.days import days_of
 from portfolio_pipelines.checks.reporting import verdict
 from portfolio_pipelines.resources.database import Database
+from portfolio_pipelines.resources.expectations import Suite
 from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.validator import Validator
 from portfolio_pipelines.tables import (
     PORTFOLIO_PERFORMANCE,
     PORTFOLIO_PERFORMANCE_SCHEMA,
     PRICES,
     PRICES_SCHEMA,
 )
-
-Suite = Mapping[str, tuple[str, dict[str, Any]]]
 
 PRICE_SUITE: Final[Suite] = {
     "price_is_positive": (
@@ -72,45 +71,19 @@ def with_provider(prices: pl.DataFrame) -> pl.DataFrame:
     return prices.with_columns(provider=pl.coalesce("provider", nobody))
 
 
-def validate(frame: pl.DataFrame, suite: Suite) -> Iterator[tuple[str, bool, dict[str, bool | int | float | str]]]:
-    """Run a suite once; yield name, verdict and counts of each expectation."""
-    import great_expectations as gx  # 5 s and 265 MB: only where needed
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-
-    for name in ("great_expectations", "great_expectations.data_context.types.base"):  # the second sets its own level
-        logging.getLogger(name).setLevel(logging.WARNING)
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
-    whole = asset.add_batch_definition_whole_dataframe("whole")
-    expectations = gx.ExpectationSuite(name="suite")
-    for name, (kind, arguments) in suite.items():
-        expectations.add_expectation_configuration(
-            ExpectationConfiguration(type=kind, kwargs=dict(arguments), meta={"check": name})
-        )
-    batch = whole.get_batch(batch_parameters={"dataframe": frame.to_pandas()})
-    for result in batch.validate(expectations, result_format="SUMMARY").results:
-        counts = {key: value for key, value in result.result.items() if isinstance(value, bool | int | float | str)}
-        if result.exception_info and result.exception_info.get("exception_message"):
-            counts["exception"] = str(result.exception_info["exception_message"])
-        configuration = result.expectation_config
-        if configuration is None or configuration.meta is None:
-            msg = f"Great Expectations returned a result without its expectation: {result}"
-            raise RuntimeError(msg)
-        yield str(configuration.meta["check"]), bool(result.success), counts
-
-
 @dg.multi_asset_check(
     specs=[dg.AssetCheckSpec(name, asset="prices_daily", blocking=True) for name in PRICE_SUITE],
     name="prices_daily_expectations",
 )
 def prices_daily_expectations(
-    context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake], database: dg.ResourceParam[Database]
+    context: dg.AssetCheckExecutionContext,
+    lake: dg.ResourceParam[Lake],
+    database: dg.ResourceParam[Database],
+    validator: dg.ResourceParam[Validator],
 ) -> Iterator[dg.AssetCheckResult]:
     """Prices are positive, unique, of a known status, and name who gave them."""
     frame = lake.read(PRICES, days_of(context), PRICES_SCHEMA, ["asset_id", "date", "close_usd", "status", "provider"])
-    for name, passed, counts in validate(with_provider(frame), PRICE_SUITE):
+    for name, passed, counts in validator.validate(with_provider(frame), PRICE_SUITE):
         yield verdict(context, database, "prices_daily", name, passed, counts)
 
 
@@ -119,10 +92,13 @@ def prices_daily_expectations(
     name="portfolio_performance_expectations",
 )
 def portfolio_performance_expectations(
-    context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake], database: dg.ResourceParam[Database]
+    context: dg.AssetCheckExecutionContext,
+    lake: dg.ResourceParam[Lake],
+    database: dg.ResourceParam[Database],
+    validator: dg.ResourceParam[Validator],
 ) -> Iterator[dg.AssetCheckResult]:
     """Portfolios of the newest day of the run: one row each, values possible; a missing value is null and passes."""
     columns = ["user_key", "invested_usd", "value_usd", "stale_usd", "twr_index"]
     frame = lake.read(PORTFOLIO_PERFORMANCE, days_of(context)[-1:], PORTFOLIO_PERFORMANCE_SCHEMA, columns)
-    for name, passed, counts in validate(frame, PORTFOLIO_SUITE):
+    for name, passed, counts in validator.validate(frame, PORTFOLIO_SUITE):
         yield verdict(context, database, "portfolio_performance", name, passed, counts)

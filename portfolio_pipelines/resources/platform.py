@@ -9,6 +9,7 @@ from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.market_data import MarketData
 from portfolio_pipelines.resources.quote_ledger import QuoteLedger
 from portfolio_pipelines.resources.served_marts import ServedMarts
+from portfolio_pipelines.resources.validator import VALIDATOR
 from portfolio_pipelines.resources.warehouse import Warehouse
 from portfolio_pipelines.settings import Settings
 
@@ -43,4 +44,5 @@ class Platform:
             "market": self.market,
             "warehouse": self.warehouse,
             "served_marts": self.served,
+            "validator": VALIDATOR,
         }

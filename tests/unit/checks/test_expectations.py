@@ -5,7 +5,8 @@ from datetime import date
 import polars as pl
 import pytest
 
-from portfolio_pipelines.checks.expectations import PORTFOLIO_SUITE, PRICE_SUITE, Suite, validate, with_provider
+from portfolio_pipelines.checks.expectations import PORTFOLIO_SUITE, PRICE_SUITE, with_provider
+from portfolio_pipelines.resources.expectations import Suite, validate
 
 DAY = date(2025, 1, 1)
 PRICES = {"asset_id": ["a", "b"], "date": [DAY, DAY], "close_usd": [1.0, None], "status": ["ok", "no_source"],
