@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import dagster as dg
 import polars as pl
@@ -99,7 +99,7 @@ def _send(stream: IO[bytes], message: object) -> None:
     stream.flush()
 
 
-def _receive(stream: IO[bytes]) -> object:
+def _receive(stream: IO[bytes]) -> Any:
     header = stream.read(_LENGTH.size)
     if len(header) < _LENGTH.size:
         raise EOFError
@@ -112,7 +112,7 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     prepare()
     while True:
         try:
-            frame, suite = _receive(questions)  # type: ignore[misc]
+            frame, suite = _receive(questions)
         except EOFError:
             return
         try:
