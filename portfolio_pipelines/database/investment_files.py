@@ -11,7 +11,7 @@ from typing import Final
 import polars as pl
 
 from portfolio_pipelines.market.file_faults import Faults
-from portfolio_pipelines.market.table_cells import find_bad_dates, find_swapped, number
+from portfolio_pipelines.market.table_cells import find_bad_dates, find_bad_texts, find_swapped, number
 from portfolio_pipelines.market.table_files import read_table
 
 REQUIRED: Final = ("user_id", "investment_id", "invested_at", "asset", "amount_usd")
@@ -78,7 +78,7 @@ def read_investment_file(
     if "quantity" not in cells.columns:
         cells = cells.with_columns(quantity=pl.lit(None, pl.String))
     cells = cells.join(_moments(cells["invested_at"]), on="invested_at", how="left", maintain_order="left")
-    _check_ids(cells, faults)
+    find_bad_texts(cells, ("user_id", "investment_id", "asset"), faults, longest=LONGEST_ID, required=True)
     _check_moments(cells, first_day, now, faults)
     _check_number(cells, "amount_usd", LARGEST_AMOUNT, faults, required=True)
     _check_number(cells, "quantity", LARGEST_QUANTITY, faults, required=False)
@@ -114,20 +114,6 @@ def _moment(text: str) -> datetime | None:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-
-
-def _check_ids(cells: pl.DataFrame, faults: Faults) -> None:
-    for column in ("user_id", "investment_id", "asset"):
-        text = pl.col(column)
-        faults.add_rows(cells.filter(text.is_null()), lambda _, column=column: f"no {column}")  # type: ignore[misc]
-        faults.add_rows(
-            cells.filter(text.str.len_chars() > LONGEST_ID),
-            lambda row, column=column: f"{column} has {len(row[column])} characters, more than {LONGEST_ID}",  # type: ignore[misc]
-        )
-        faults.add_rows(
-            cells.filter(text.str.contains(r"[\p{Cc}\x{2028}\x{2029}]")),
-            lambda row, column=column: f"{column} {row[column]!r} holds control characters",  # type: ignore[misc]
-        )
 
 
 def _check_moments(cells: pl.DataFrame, first_day: date, now: datetime, faults: Faults) -> None:

@@ -17,7 +17,7 @@ from portfolio_pipelines.database import investment_versions as versions
 from portfolio_pipelines.database.assets import load_asset_symbols, load_assets
 from portfolio_pipelines.database.closes import Close, Closes, explain_missing, is_usable
 from portfolio_pipelines.database.investment_files import InvestmentFile, read_investment_file
-from portfolio_pipelines.database.staging import lock_imports
+from portfolio_pipelines.database.staging import lock_imports, record_import
 from portfolio_pipelines.database.symbols import explain, resolve
 from portfolio_pipelines.market.file_faults import Faults
 
@@ -74,13 +74,7 @@ def import_investments(
             raise file.faults.refusal()
         counts = versions.count(connection)
         if counts.inserted or counts.corrected:
-            import_id = connection.scalar(
-                sa.text("""
-                    insert into app.imports (kind, file_name, file_hash, n_rows, imported_at, imported_by)
-                    values ('investments', :name, :hash, :rows, :now, :who) returning import_id
-                """),
-                {"name": file.name, "hash": file.sha256, "rows": rows.height, "now": now, "who": who},
-            )
+            import_id = record_import(connection, "investments", file.name, file.sha256, rows.height, now, who)
             versions.apply(connection, import_id, now, counts.inserted + counts.corrected)
             _check_moments(connection, file.faults)
             if file.faults:

@@ -1,9 +1,10 @@
-"""Getting many rows into temporary tables and out of them, and the lock under which imports do so.
+"""Getting many rows into temporary tables and out of them, and what all imports of files share: lock and record.
 
 Belongs here: COPY, and rows of a query as a frame inside the caller's transaction. What the rows mean is decided by the
 imports. Reading whole tables for the lake is `connection.read_frame`.
 """
 
+from datetime import datetime
 from io import BytesIO
 from typing import Final
 
@@ -34,3 +35,17 @@ def read_rows(connection: sa.Connection, query: str, parameters: dict[str, objec
     result = connection.execute(sa.text(query), parameters or {})
     rows = [tuple(row) for row in result]
     return pl.DataFrame(rows, schema=list(result.keys()), orient="row", infer_schema_length=None)
+
+
+def record_import(
+    connection: sa.Connection, kind: str, name: str, sha256: str, n_rows: int, now: datetime, who: str
+) -> int:
+    """Remember a file that changes something; its number."""
+    number = connection.scalar(
+        sa.text("""
+            insert into app.imports (kind, file_name, file_hash, n_rows, imported_at, imported_by)
+            values (:kind, :name, :hash, :rows, :now, :who) returning import_id
+        """),
+        {"kind": kind, "name": name, "hash": sha256, "rows": n_rows, "now": now, "who": who},
+    )
+    return int(number or 0)

@@ -3,7 +3,7 @@
 Belongs here: expressions over text columns that several readers share. Reading files is `table_files`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import polars as pl
@@ -14,6 +14,7 @@ DAY: Final = (
     r"^(\d{4}-\d{2}-\d{2})(?:[T ](?:00:00(?::00(?:\.0+)?)?|23:59:59(?:\.\d+)?)\s?(?:Z|UTC|[+-]\d{2}:?\d{2})?)?$"
 )
 DAY_MONTH_YEAR: Final = r"^\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2})(?:[T ,].*)?$"
+CONTROL: Final = r"[\p{Cc}\x{2028}\x{2029}]"
 SAMPLE: Final = 10_000
 """Rows that decide whether two columns look swapped."""
 
@@ -69,6 +70,24 @@ def find_bad_dates(cells: pl.DataFrame, column: str, good: pl.Expr, faults: Faul
         faults.add(f"dates look like day-month-year ({example!r}, {count} rows): write YYYY-MM-DD", row)
     others = bad.filter(~pl.col(column).str.contains(DAY_MONTH_YEAR))
     faults.add_rows(others, lambda row: f"{column} {row[column]!r} is no date of the form YYYY-MM-DD")
+
+
+def find_bad_texts(
+    cells: pl.DataFrame, columns: Iterable[str], faults: Faults, *, longest: int, required: bool
+) -> None:
+    """Add a fault for each cell that is missing (where required), has more than `longest` characters or controls."""
+    for column in columns:
+        text = pl.col(column)
+        if required:
+            faults.add_rows(cells.filter(text.is_null()), lambda _, column=column: f"no {column}")  # type: ignore[misc]
+        faults.add_rows(
+            cells.filter(text.str.len_chars() > longest),
+            lambda row, column=column: f"{column} has {len(row[column])} characters, more than {longest}",  # type: ignore[misc]
+        )
+        faults.add_rows(
+            cells.filter(text.str.contains(CONTROL)),
+            lambda row, column=column: f"{column} {row[column]!r} holds control characters",  # type: ignore[misc]
+        )
 
 
 def _usual(kinds: pl.Series) -> str | None:
