@@ -4,7 +4,8 @@ Belongs here: the facts about an endpoint and the interface of their store. Not 
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, Self
 
 
 class CapabilityStore(Protocol):
@@ -32,3 +33,52 @@ class MemoryCapabilityStore:
     def save(self, chain_id: int, endpoint: str, facts: Mapping[str, Any]) -> None:
         """See `CapabilityStore.save`."""
         self._facts[chain_id, endpoint] = dict(facts)
+
+
+@dataclass(slots=True)
+class Facts:
+    """What is known about one endpoint; None where it is not known yet.
+
+    Args:
+        override: Whether a call may replace code at an address.
+        deployless: Whether creation code may run and give its answer by returning it.
+        deployless_revert: Whether it may give its answer by reverting with it.
+        gas_cap: Gas that a call gets when it does not name any.
+        batch: Elements of a batch that it takes; 1 means no batches.
+        log_range: Blocks that one search for logs may span.
+        learnt_at: Seconds since the epoch when the first of these was learnt.
+    """
+
+    override: bool | None = None
+    deployless: bool | None = None
+    deployless_revert: bool | None = None
+    gas_cap: int | None = None
+    batch: int | None = None
+    log_range: int | None = None
+    learnt_at: float | None = None
+
+    @classmethod
+    def load(cls, stored: Mapping[str, Any] | None, now: float, kept_seconds: float) -> Self:
+        """Facts from a store; what is too old, unknown or of another type there is left out.
+
+        Args:
+            stored: As it was saved.
+            now: Seconds since the epoch.
+            kept_seconds: Age from which facts are learnt anew.
+        """
+        stored = stored or {}
+        learnt_at = stored.get("learnt_at")
+        if not isinstance(learnt_at, int | float) or not 0 <= now - learnt_at < kept_seconds:
+            return cls()
+        facts = cls(learnt_at=float(learnt_at))
+        for name in ("override", "deployless", "deployless_revert"):
+            if isinstance(stored.get(name), bool):
+                setattr(facts, name, stored[name])
+        for name in ("gas_cap", "batch", "log_range"):
+            if type(stored.get(name)) is int and stored[name] >= 1:
+                setattr(facts, name, stored[name])
+        return facts
+
+    def to_json(self) -> dict[str, Any]:
+        """What a store keeps."""
+        return {name: value for name, value in asdict(self).items() if value is not None}

@@ -26,11 +26,22 @@ class Unreachable(RpcError):
 
 
 class RateLimited(RpcError):
-    """The endpoint wants fewer requests; `retry_after` says for how many seconds, where it said so."""
+    """The endpoint wants fewer requests; `retry_after` says for how many seconds, where it said so.
 
-    def __init__(self, chain: str, endpoint: str, message: str, retry_after: float | None = None) -> None:
+    `allowed_per_second` is the pace that it names, where it does.
+    """
+
+    def __init__(
+        self,
+        chain: str,
+        endpoint: str,
+        message: str,
+        retry_after: float | None = None,
+        allowed_per_second: float | None = None,
+    ) -> None:
         super().__init__(chain, endpoint, message)
         self.retry_after = retry_after
+        self.allowed_per_second = allowed_per_second
 
 
 class QuotaExhausted(RpcError):
@@ -40,12 +51,21 @@ class QuotaExhausted(RpcError):
 class TooMuch(RpcError):
     """The request is too big for this endpoint: gas, range, body or number of results. A smaller one may pass.
 
-    `suggested` is the block range that the node proposes, where it does.
+    `suggested` is the block range that the node proposes, where it does; `largest` the number of blocks that it names
+    as the limit of any range.
     """
 
-    def __init__(self, chain: str, endpoint: str, message: str, suggested: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        chain: str,
+        endpoint: str,
+        message: str,
+        suggested: tuple[int, int] | None = None,
+        largest: int | None = None,
+    ) -> None:
         super().__init__(chain, endpoint, message)
         self.suggested = suggested
+        self.largest = largest
 
 
 class StateUnavailable(RpcError):
