@@ -1,4 +1,6 @@
-"""The columns of every core table, in one place. Files are named `<layer>/<table>`; the day is the folder.
+"""The columns of the core tables of prices and portfolios. Files are named `<layer>/<table>`; the day is the folder.
+
+Tables of what is on chains are in `chain_tables`.
 
 Belongs here: names and types. Where rows come from is in `assets`, what people query is in `dbt_project`.
 """
@@ -11,7 +13,8 @@ import polars as pl
 UTC_TIME: Final = pl.Datetime("us", "UTC")
 
 
-def _columns(types: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.Schema:
+def columns(types: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.Schema:
+    """A schema; written as a call so that types and instances of types may stand beside each other."""
     return pl.Schema(types)
 
 
@@ -29,7 +32,7 @@ PORTFOLIO_PERFORMANCE: Final = "core/portfolio_performance"
 PARTITION_LOG: Final = "core/partition_log"
 CHECK_RESULTS: Final = "core/check_results"
 
-PRICES_SCHEMA: Final = _columns(
+PRICES_SCHEMA: Final = columns(
     {
         "asset_id": pl.String,
         "date": pl.Date,
@@ -49,7 +52,7 @@ PRICES_SCHEMA: Final = _columns(
 )
 """Sorted by asset_id. One row an asset and day from its first quote on."""
 
-RESTATEMENTS_SCHEMA: Final = _columns(
+RESTATEMENTS_SCHEMA: Final = columns(
     {
         "asset_id": pl.String,
         "date": pl.Date,
@@ -62,7 +65,7 @@ RESTATEMENTS_SCHEMA: Final = _columns(
     }
 )
 
-BENCHMARKS_SCHEMA: Final = _columns(
+BENCHMARKS_SCHEMA: Final = columns(
     {
         "benchmark": pl.String,  # BTC, ETH, SP500
         "date": pl.Date,
@@ -75,7 +78,7 @@ BENCHMARKS_SCHEMA: Final = _columns(
     }
 )
 
-ASSETS_SCHEMA: Final = _columns(
+ASSETS_SCHEMA: Final = columns(
     {
         "asset_id": pl.String,
         "symbol": pl.String,
@@ -88,9 +91,9 @@ ASSETS_SCHEMA: Final = _columns(
     }
 )
 
-USERS_SCHEMA: Final = _columns({"user_key": pl.Int32, "user_id": pl.String})
+USERS_SCHEMA: Final = columns({"user_key": pl.Int32, "user_id": pl.String})
 
-INVESTMENT_LEGS_SCHEMA: Final = _columns(
+INVESTMENT_LEGS_SCHEMA: Final = columns(
     {
         "user_key": pl.Int32,
         "investment_key": pl.Int32,
@@ -106,9 +109,9 @@ INVESTMENT_LEGS_SCHEMA: Final = _columns(
 )
 """Current versions only, sorted by user_key, investment_key, asset_id."""
 
-INVESTMENT_DAYS_SCHEMA: Final = _columns({"invested_on": pl.Date, "fingerprint": pl.String})
+INVESTMENT_DAYS_SCHEMA: Final = columns({"invested_on": pl.Date, "fingerprint": pl.String})
 
-SUCCESSIONS_SCHEMA: Final = _columns(
+SUCCESSIONS_SCHEMA: Final = columns(
     {
         "asset_id": pl.String,
         "successor_id": pl.String,
@@ -117,7 +120,7 @@ SUCCESSIONS_SCHEMA: Final = _columns(
     }
 )
 
-INVESTMENT_PERFORMANCE_SCHEMA: Final = _columns(
+INVESTMENT_PERFORMANCE_SCHEMA: Final = columns(
     {
         "user_key": pl.Int32,
         "investment_key": pl.Int32,
@@ -132,7 +135,7 @@ INVESTMENT_PERFORMANCE_SCHEMA: Final = _columns(
 )
 """Sorted by user_key, investment_key; one row an investment and day since its purchase."""
 
-PORTFOLIO_PERFORMANCE_SCHEMA: Final = _columns(
+PORTFOLIO_PERFORMANCE_SCHEMA: Final = columns(
     {
         "user_key": pl.Int32,
         "date": pl.Date,
@@ -155,7 +158,7 @@ PORTFOLIO_PERFORMANCE_SCHEMA: Final = _columns(
 )
 """Sorted by user_key."""
 
-PARTITION_LOG_SCHEMA: Final = _columns(
+PARTITION_LOG_SCHEMA: Final = columns(
     {
         "table": pl.String,
         "partition": pl.String,
@@ -166,7 +169,7 @@ PARTITION_LOG_SCHEMA: Final = _columns(
         "written_at": UTC_TIME,
     }
 )
-CHECK_RESULTS_SCHEMA: Final = _columns(
+CHECK_RESULTS_SCHEMA: Final = columns(
     {
         "check_name": pl.String,
         "asset": pl.String,

@@ -1,4 +1,7 @@
-"""The lake: hive-partitioned Parquet, one file a day, replaced whole. What a table means is none of its business."""
+"""The lake: hive-partitioned Parquet, one file a day, or a day and chain, replaced whole.
+
+What a table means is none of its business.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,14 +15,22 @@ from portfolio_pipelines.resources.files import appears_whole, content_hash, par
 
 @dataclass(frozen=True, slots=True)
 class Lake:
-    """Tables under one root: `<layer>/<table>/date=YYYY-MM-DD/data.parquet`, or `<layer>/<table>/data.parquet`."""
+    """Tables under one root.
+
+    `<layer>/<table>/data.parquet`, or a file for each day in `date=YYYY-MM-DD/`, or for each chain on each day in
+    `date=YYYY-MM-DD/chain=<slug>/`.
+    """
 
     root: Path
 
-    def path(self, table: str, day: date | None = None) -> Path:
-        """Where the file of a table, or of one day of it, lies."""
+    def path(self, table: str, day: date | None = None, chain: str | None = None) -> Path:
+        """Where the file of a table, of one day of it, or of one chain on one day, lies."""
         folder = self.root / table
-        return (folder if day is None else folder / f"date={day.isoformat()}") / "data.parquet"
+        if day is not None:
+            folder /= f"date={day.isoformat()}"
+        if chain is not None:
+            folder /= f"chain={chain}"
+        return folder / "data.parquet"
 
     def days(self, table: str) -> set[date]:
         """The days that have a file."""
@@ -28,6 +39,22 @@ class Lake:
             for folder in (self.root / table).glob("date=*")
             if (folder / "data.parquet").is_file()
         }
+
+    def chain_days(self, table: str) -> set[tuple[date, str]]:
+        """The (day, chain) that have a file."""
+        return {
+            (date.fromisoformat(path.parts[-3].removeprefix("date=")), path.parts[-2].removeprefix("chain="))
+            for path in (self.root / table).glob("date=*/chain=*/data.parquet")
+        }
+
+    def read_chain(
+        self, table: str, day: date, chain: str, schema: pl.Schema, columns: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """Rows of one chain on one day; none when there is no file."""
+        path, wanted = self.path(table, day, chain), list(columns or schema.names())
+        if path.is_file():
+            return pl.read_parquet(path, columns=wanted, hive_partitioning=False)
+        return pl.DataFrame(schema=pl.Schema({name: schema[name] for name in wanted}))
 
     def read(
         self, table: str, days: Iterable[date], schema: pl.Schema, columns: Sequence[str] | None = None
@@ -55,6 +82,10 @@ class Lake:
             The content hash, and whether the file changed.
         """
         return self._put(self.path(table, day), frame.drop("date", strict=False))
+
+    def replace_chain(self, table: str, day: date, chain: str, frame: pl.DataFrame) -> tuple[str, bool]:
+        """Replace the file of one chain on one day; same promise as `replace`."""
+        return self._put(self.path(table, day, chain), frame)
 
     def replace_table(self, table: str, frame: pl.DataFrame) -> tuple[str, bool]:
         """Replace an unpartitioned table; same promise as `replace`."""

@@ -74,31 +74,41 @@ class PartitionWriter:
         columns = log.select("table", "partition", "code_version", "input_hash", "content_hash")
         return {(row[0], row[1]): PartitionRecord(*row[2:]) for row in columns.iter_rows()}
 
-    def content(self, table: str, day: date | None = None) -> str:
+    def content(self, table: str, day: date | None = None, chain: str | None = None) -> str:
         """Fingerprint of what a partition holds; ABSENT when it was never written or its file is gone."""
-        record = self._record(table, day)
+        record = self._record(table, day, chain)
         return record.content_hash if record else ABSENT
 
     def inputs(self, table: str, day: date) -> str:
         """Fingerprint of what a partition was made from; ABSENT like `content`, but never waits for a write."""
-        pending = self._pending.get((table, _name(day)))
+        pending = self._pending.get((table, partition_name(day)))
         if pending is not None:
             return pending.input_hash
         record = self._record(table, day)
         return record.input_hash if record else ABSENT
 
-    def is_current(self, table: str, day: date | None, input_hash: str, code_version: str) -> bool:
+    def is_current(
+        self, table: str, day: date | None, input_hash: str, code_version: str, chain: str | None = None
+    ) -> bool:
         """Whether the partition exists and was made from exactly these inputs by this code."""
-        record = self._record(table, day)
+        record = self._record(table, day, chain)
         return record is not None and record.input_hash == input_hash and record.code_version == code_version
 
-    def write(self, table: str, day: date | None, frame: pl.DataFrame, input_hash: str, code_version: str) -> None:
+    def write(
+        self,
+        table: str,
+        day: date | None,
+        frame: pl.DataFrame,
+        input_hash: str,
+        code_version: str,
+        chain: str | None = None,
+    ) -> None:
         """Replace a partition and record it, in the background; a failure is raised by a later call."""
-        key = (table, _name(day))
+        key = (table, partition_name(day, chain))
         self._settle(key)
         while len(self._pending) >= MOST_PENDING:
             self._settle(next(iter(self._pending)))
-        content = self._pool.submit(self._put, table, day, frame)
+        content = self._pool.submit(self._put, table, day, chain, frame)
         self._pending[key] = _Pending(content, input_hash, code_version)
         if len(self._unsaved) >= FLUSH_EVERY:
             self._save()
@@ -118,15 +128,20 @@ class PartitionWriter:
         finally:
             self._pool.shutdown()
 
-    def _put(self, table: str, day: date | None, frame: pl.DataFrame) -> str:
-        content, _ = self.lake.replace_table(table, frame) if day is None else self.lake.replace(table, day, frame)
+    def _put(self, table: str, day: date | None, chain: str | None, frame: pl.DataFrame) -> str:
+        if day is None:
+            content, _ = self.lake.replace_table(table, frame)
+        elif chain is None:
+            content, _ = self.lake.replace(table, day, frame)
+        else:
+            content, _ = self.lake.replace_chain(table, day, chain, frame)
         return content
 
-    def _record(self, table: str, day: date | None) -> PartitionRecord | None:
-        key = (table, _name(day))
+    def _record(self, table: str, day: date | None, chain: str | None = None) -> PartitionRecord | None:
+        key = (table, partition_name(day, chain))
         self._settle(key)
         record = self.records.get(key)
-        return record if record is not None and self.lake.path(table, day).is_file() else None
+        return record if record is not None and self.lake.path(table, day, chain).is_file() else None
 
     def _settle(self, key: tuple[str, str]) -> None:
         pending = self._pending.pop(key, None)
@@ -165,5 +180,8 @@ def chained(parts: Iterable[tuple[date, str]], days: Iterable[date]) -> dict[dat
     return result
 
 
-def _name(day: date | None) -> str:
-    return WHOLE if day is None else day.isoformat()
+def partition_name(day: date | None, chain: str | None = None) -> str:
+    """What the partition log calls a partition: a day, a day and chain, or everything."""
+    if day is None:
+        return WHOLE
+    return day.isoformat() if chain is None else f"{day.isoformat()}/{chain}"

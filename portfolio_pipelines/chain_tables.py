@@ -1,0 +1,191 @@
+"""The columns of the tables of what is on chains. One file for each chain on each day; day and chain are the folders.
+
+Belongs here: names and types, as in `tables`. Amounts are in the smallest unit of their token: `raw` DECIMAL(38,0), and
+`raw_hex` text only where 38 digits do not hold the value (`raw` is null there).
+"""
+
+from typing import Final
+
+import polars as pl
+
+from portfolio_pipelines.tables import UTC_TIME, columns
+
+RAW: Final = pl.Decimal(38, 0)
+
+CHAIN_READS: Final = "raw/chain_reads"
+TOKEN_TRANSFERS: Final = "raw/token_transfers"  # noqa: S105 a table
+BALANCE_CHANGES: Final = "core/balance_changes"
+WALLET_BALANCES: Final = "core/wallet_balances"
+WALLET_ACTIVITY: Final = "core/wallet_activity"
+DEFI_POSITIONS: Final = "core/defi_positions"
+BALANCE_RECONCILIATION: Final = "core/balance_reconciliation"
+CHAIN_TABLES: Final = (
+    CHAIN_READS,
+    TOKEN_TRANSFERS,
+    BALANCE_CHANGES,
+    WALLET_BALANCES,
+    WALLET_ACTIVITY,
+    DEFI_POSITIONS,
+    BALANCE_RECONCILIATION,
+)
+WALLETS: Final = "core/wallets"
+CHAINS: Final = "core/chains"
+CHAIN_TOKENS: Final = "core/chain_tokens"
+
+CHAIN_READS_SCHEMA: Final = columns(
+    {
+        "as_of": UTC_TIME,  # time of the block; of a failed read: when it was tried
+        "status": pl.String,  # ok; partial (some balances or positions are missing); failed (nothing could be read)
+        "reason": pl.String,  # why the status is not ok
+        "is_close": pl.Boolean,  # whether the block is the last one of the day
+        "block_number": pl.Int64,
+        "block_hash": pl.String,
+        "block_timestamp": pl.Int64,  # seconds since 1970
+        "wallets": pl.Int32,  # asked about
+        "tokens": pl.Int32,
+        "balances": pl.Int32,  # not zero
+        "failed_balances": pl.Int32,
+        "positions": pl.Int32,
+        "transfers": pl.Int32,
+        "is_scanned": pl.Boolean,  # whether all transfers since the read before are known
+    }
+)
+"""Every read of a chain on a day, in order. Nothing is removed: a failed read stays beside the good one after it."""
+
+TOKEN_TRANSFERS_SCHEMA: Final = columns(
+    {
+        "wallet_key": pl.Int32,
+        "token_key": pl.Int32,
+        "block_number": pl.Int64,
+        "block_hash": pl.String,
+        "tx_hash": pl.String,
+        "log_index": pl.Int64,
+        "direction": pl.String,  # in, out
+        "counterparty": pl.String,
+        "raw": RAW,
+        "raw_hex": pl.String,
+        "kind": pl.String,  # erc20, erc721, malformed
+    }
+)
+"""Transfers to and from watched wallets; one between two of them is two rows. Sorted by block, log and wallet."""
+
+WALLET_BALANCES_SCHEMA: Final = columns(
+    {
+        "wallet_key": pl.Int32,
+        "token_key": pl.Int32,
+        "raw": RAW,
+        "raw_hex": pl.String,
+        "as_of": UTC_TIME,  # time of the block that the balance was read at
+        "block_number": pl.Int64,
+        "block_hash": pl.String,
+        "is_stale": pl.Boolean,  # the last good balance, because the newest read failed
+    }
+)
+"""All balances that are not zero at the newest read of the day: of a closed day, at its close."""
+
+BALANCE_CHANGES_SCHEMA: Final = columns(
+    {
+        "as_of": UTC_TIME,
+        "block_number": pl.Int64,
+        "wallet_key": pl.Int32,
+        "token_key": pl.Int32,
+        "raw": RAW,  # the new balance; 0 when nothing is left
+        "raw_hex": pl.String,
+    }
+)
+"""What changed from read to read within the day; with the state of the day before it gives the state at any read."""
+
+WALLET_ACTIVITY_SCHEMA: Final = columns(
+    {
+        "wallet_key": pl.Int64,
+        "active_since": pl.Int32,  # hours since 1970; null when the wallet was never seen on the chain
+        "last_read": pl.Int32,  # hours since 1970
+    }
+)
+
+DEFI_POSITIONS_SCHEMA: Final = columns(
+    {
+        "wallet_key": pl.Int32,
+        "protocol": pl.String,
+        "position_id": pl.String,
+        "pool": pl.String,
+        "role": pl.String,  # supply, debt, collateral, principal, fee, reward; null in the one row of an empty position
+        "token_key": pl.Int32,
+        "raw": RAW,  # never below zero, also of a debt
+        "raw_hex": pl.String,
+        "receipt_token_key": pl.Int32,  # token of the wallet that the position explains; null without one
+        "receipt_raw": RAW,  # how much of it; the same in every row of a position
+        "receipt_raw_hex": pl.String,
+        "facts": pl.String,  # JSON
+        "as_of": UTC_TIME,
+        "block_number": pl.Int64,
+        "block_hash": pl.String,
+        "is_stale": pl.Boolean,
+    }
+)
+"""One row an amount, sorted by wallet, protocol, position, role and token."""
+
+BALANCE_RECONCILIATION_SCHEMA: Final = columns(
+    {
+        "wallet_key": pl.Int32,
+        "token_key": pl.Int32,
+        "opening": RAW,
+        "opening_hex": pl.String,
+        "received": RAW,
+        "received_hex": pl.String,
+        "sent": RAW,
+        "sent_hex": pl.String,
+        "gas": RAW,
+        "gas_hex": pl.String,
+        "observed": RAW,
+        "observed_hex": pl.String,
+        "difference": RAW,  # observed - (opening + received - sent - gas)
+        "difference_hex": pl.String,
+        "reason": pl.String,
+    }
+)
+
+WALLETS_SCHEMA: Final = columns(
+    {
+        "wallet_key": pl.Int32,
+        "user_key": pl.Int32,
+        "user_id": pl.String,
+        "address": pl.String,
+        "family": pl.String,  # evm, solana, bitcoin
+        "label": pl.String,
+        "chains": pl.String,  # slugs separated by blanks; empty for all that are enabled
+    }
+)
+
+CHAINS_SCHEMA: Final = columns(
+    {
+        "chain_id": pl.Int64,
+        "chain": pl.String,  # slug
+        "name": pl.String,
+        "family": pl.String,
+        "category": pl.String,
+        "native_symbol": pl.String,
+        "explorer": pl.String,
+        "is_enabled": pl.Boolean,
+    }
+)
+
+CHAIN_TOKENS_SCHEMA: Final = columns(
+    {
+        "token_key": pl.Int32,
+        "chain_id": pl.Int64,
+        "address": pl.String,  # native for the coin of the chain
+        "asset_id": pl.String,
+        "price_asset_id": pl.String,  # whose price counts; null when nobody could price it
+        "symbol": pl.String,
+        "name": pl.String,
+        "decimals": pl.Int16,  # null when the contract does not say: it has no amount then
+        "category": pl.String,
+        "source": pl.String,  # shipped, user, discovered
+        "is_rebasing": pl.Boolean,
+        "is_quarantined": pl.Boolean,
+        "score": pl.Float64,  # how suspicious; null when nobody doubts it
+        "reasons": pl.String,  # what spoke against it, comma separated
+        "whitelisted_by": pl.String,  # user ids separated by blanks that vouch for it; * for everyone
+    }
+)
