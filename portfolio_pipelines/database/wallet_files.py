@@ -13,8 +13,9 @@ import polars as pl
 from portfolio_pipelines.chains.addresses import ZERO_ADDRESS, parse_address
 from portfolio_pipelines.chains.base58 import decode_base58
 from portfolio_pipelines.chains.bitcoin.addresses import parse_bitcoin_address
+from portfolio_pipelines.chains.registry import Registry
 from portfolio_pipelines.chains.solana.addresses import ADDRESS_BYTES, parse_solana_address
-from portfolio_pipelines.database.chain_names import ChainNames
+from portfolio_pipelines.database.chain_names import find_chains
 from portfolio_pipelines.market.file_faults import Faults
 from portfolio_pipelines.market.table_cells import find_bad_texts
 from portfolio_pipelines.market.table_files import read_table
@@ -58,7 +59,7 @@ class WalletFile:
     notes: tuple[str, ...]  # what is no fault, but worth knowing
 
 
-def read_wallet_file(source: Path | bytes, *, chains: ChainNames, name: str | None = None) -> WalletFile:
+def read_wallet_file(source: Path | bytes, *, chains: Registry, name: str | None = None) -> WalletFile:
     """Read a wallet file with columns user_id, address, and where it has them label and chains.
 
     Args:
@@ -150,12 +151,12 @@ def _look_swapped(cells: pl.DataFrame, faults: Faults) -> bool:
     return swapped
 
 
-def _name_chains(cells: pl.DataFrame, chains: ChainNames, faults: Faults) -> pl.DataFrame:
+def _name_chains(cells: pl.DataFrame, chains: Registry, faults: Faults) -> pl.DataFrame:
     """The cells with `slugs`; a fault for each chain that is unknown or on which the address cannot live."""
     asked = cells.select("chains", "family").unique()
     known = []
     for text, family in asked.iter_rows():
-        found, problems = chains.find_all(text or "")
+        found, problems = find_chains(chains, text or "")
         problems += [
             f"an address of {FAMILIES[family]} cannot be on {chain.slug}"
             for chain in found
@@ -169,7 +170,8 @@ def _name_chains(cells: pl.DataFrame, chains: ChainNames, faults: Faults) -> pl.
     return named
 
 
-def _notes(named: pl.DataFrame, chains: ChainNames) -> tuple[str, ...]:
+def _notes(named: pl.DataFrame, chains: Registry) -> tuple[str, ...]:
     slugs = named["slugs"].explode().drop_nulls().unique().sort()
-    found = [chain for chain in map(chains.find, slugs) if chain is not None and not chain.enabled]
-    return tuple(f"{chain.slug} is not enabled: nothing is read there until it is" for chain in found)
+    return tuple(
+        f"{slug} is not enabled: nothing is read there until it is" for slug in slugs if not chains.find(slug).enabled
+    )

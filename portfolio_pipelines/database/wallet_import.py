@@ -13,8 +13,8 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
+from portfolio_pipelines.chains.registry import Registry
 from portfolio_pipelines.database import wallet_versions as versions
-from portfolio_pipelines.database.chain_names import ChainNames
 from portfolio_pipelines.database.staging import lock_imports, record_import
 from portfolio_pipelines.database.wallet_files import WalletFile, read_wallet_file
 from portfolio_pipelines.database.wallet_models import WALLETS_A_USER
@@ -40,7 +40,7 @@ def import_wallets(
     engine: sa.Engine,
     source: Path | bytes,
     *,
-    chains: ChainNames,
+    chains: Registry,
     who: str,
     resolve: ResolveNames | None = None,
     now: datetime | None = None,

@@ -9,18 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portfolio_pipelines.chains.addresses import checksum_address
-from portfolio_pipelines.database.chain_names import ChainNames
+from portfolio_pipelines.chains.registry import Chain, Registry
 from portfolio_pipelines.database.wallet_files import ROWS, WalletFile, read_wallet_file
 from portfolio_pipelines.market.file_faults import FileRefusedError
-from tests.unit.database.test_chain_names import Chain
 
-CHAINS = ChainNames(
+CHAINS = Registry(
     [
-        Chain(1, "ethereum", "Ethereum"),
-        Chain(42161, "arbitrum-one", "Arbitrum One"),
-        Chain(5, "sleepy", "Sleepy", enabled=False),
-        Chain(-1, "solana", "Solana", "solana"),
-        Chain(-2, "bitcoin", "Bitcoin", "bitcoin"),
+        Chain(1, "ethereum", "Ethereum", "ETH", "layer1", enabled=True),
+        Chain(42161, "arbitrum-one", "Arbitrum One", "ETH", "layer2", enabled=True),
+        Chain(5, "sleepy", "Sleepy", "ETH", "layer1"),
+        Chain(-1, "solana", "Solana", "SOL", "layer1", "solana", enabled=True),
+        Chain(-2, "bitcoin", "Bitcoin", "BTC", "layer1", "bitcoin", enabled=True),
     ]
 )
 HEADER = "user_id,address,label,chains\n"
@@ -115,8 +114,8 @@ def test_a_chain_that_is_not_enabled_is_taken_with_a_note() -> None:
         (f",{VITALIK},,", "row 2: no user_id"),
         (f"ann,{VITALIK},{'x' * 101},", "row 2: label has 101 characters, more than 100"),
         (f"ann,{VITALIK},a\x1bb,", "row 2: label 'a\\x1bb' holds control characters"),
-        (f"ann,{VITALIK},,etherum", "row 2: unknown chain 'etherum'; did you mean ethereum?"),
-        (f"ann,{VITALIK},,etherum;1;arbitrom-one", "row 2: unknown chain 'etherum'; did you mean ethereum?; unknown"),
+        (f"ann,{VITALIK},,etherum", "row 2: there is no chain 'etherum'; did you mean ethereum?"),
+        (f"ann,{VITALIK},,etherum;1;arbitrom-one", "row 2: there is no chain 'etherum'; did you mean ethereum?; there"),
         (f"ann,{SOLANA},,ethereum", "row 2: an address of Solana cannot be on ethereum"),
         (f"ann,{VITALIK},,bitcoin", "row 2: an address of an EVM chain cannot be on bitcoin"),
         (f"ann,{VITALIK},", "row 2: has 3 fields instead of 4"),
