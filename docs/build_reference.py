@@ -78,6 +78,7 @@ def _kind(annotation: object) -> str:
         "str": "text",
         "date": "date",
         "Path": "folder",
+        "pathlib.Path | None": "file",
         "bool": "yes/no",
     }
     name = getattr(annotation, "__name__", str(annotation))

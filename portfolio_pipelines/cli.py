@@ -34,6 +34,13 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class ChainFormat(StrEnum):
+    """How chains are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
 @app.command()
 def init() -> None:
     """Make the home folder and the database, or bring them to the current version.
@@ -180,6 +187,30 @@ def query(
 
     with readable_errors():
         ask(Warehouse.from_settings(Settings()), statement, form.value)
+
+
+@app.command()
+def chains(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[CHAIN]...", help="Slugs, ids or names.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Chains that are not enabled, too.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Ask each endpoint which chain it is and how far.")] = False,
+    form: Annotated[ChainFormat, typer.Option("--format", help="How rows are printed.")] = ChainFormat.TABLE,
+) -> None:
+    """List the chains that are read, and with --check the health of their endpoints.
+
+    Chains, endpoints and tokens of your own go into chains.toml in the home folder. --check ends with status 1 when a
+    chain has no endpoint that is well.
+
+    Example: `portfolio chains --check`
+    """
+    from portfolio_pipelines.commands.chains import show_chains
+    from portfolio_pipelines.commands.console import readable_errors
+    from portfolio_pipelines.settings import Settings
+
+    with readable_errors():
+        sound = show_chains(Settings(), names or [], everything=everything, check=check, form=form.value)
+        if not sound:
+            raise typer.Exit(1)
 
 
 @app.command()

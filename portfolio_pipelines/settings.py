@@ -3,6 +3,8 @@
 Nothing else reads the environment. Secrets are SecretStr and come from here only.
 """
 
+import os
+from collections.abc import Mapping
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +30,11 @@ class Settings(BaseSettings):
     )
     bi_port: int = Field(
         default=5433, ge=1024, le=65535, description="Port on 127.0.0.1 where the embedded server lets BI in."
+    )
+
+    chains_file: Path | None = Field(
+        default=None,
+        description="File with chains, endpoints and tokens of your own; chains.toml in the home folder when unset.",
     )
 
     first_day: date = Field(default=date(2013, 1, 1), description="First daily partition; no investment can be older.")
@@ -62,6 +69,11 @@ class Settings(BaseSettings):
 
     duckdb_memory: str = Field(default="2GB", description="Memory limit of the warehouse build.")
 
+    @field_validator("chains_file", mode="before")
+    @classmethod
+    def _none_when_empty(cls, value: object) -> object:
+        return value or None
+
     @field_validator("price_providers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -75,6 +87,20 @@ class Settings(BaseSettings):
             msg = f"unknown price providers {unknown}; choose from coingecko, defillama, yahoo"
             raise ValueError(msg)
         return value
+
+    @cached_property
+    def chain_overrides(self) -> Path | None:
+        """The user's chains.toml; None when there is none. One that is set has to be there, which its reader tells."""
+        usual = self.home.absolute() / "chains.toml"
+        return self.chains_file or (usual if usual.is_file() else None)
+
+    @cached_property
+    def environment(self) -> Mapping[str, str]:
+        """What ${NAME} in chains.toml may stand for: the environment, and the lines of .env that it lacks."""
+        from dotenv import dotenv_values
+
+        lines = dotenv_values(".env")
+        return {**{name: value for name, value in lines.items() if value is not None}, **os.environ}
 
     @cached_property
     def lake(self) -> Path:

@@ -24,6 +24,8 @@ class CommandError(Exception):
 @contextmanager
 def readable_errors() -> Iterator[None]:
     """Print what can be put right as a message, exit status 1; everything else keeps its traceback."""
+    from portfolio_pipelines.chains.chain_file import RegistryRefusedError
+    from portfolio_pipelines.chains.registry import UnknownChainError
     from portfolio_pipelines.database.connection import DatabaseUnavailableError
     from portfolio_pipelines.database.overrides import OverrideRefusedError
     from portfolio_pipelines.database.postgres_programs import EmbeddedPostgresError
@@ -37,6 +39,8 @@ def readable_errors() -> Iterator[None]:
         EmbeddedPostgresError,
         FileRefusedError,
         OverrideRefusedError,
+        RegistryRefusedError,
+        UnknownChainError,
         FileNotFoundError,
     ) as error:
         ERR.print(str(error), style="red", markup=False, soft_wrap=True)
