@@ -92,6 +92,20 @@ class Endpoint:
         """Elements that may go out in one body."""
         return min(self.facts.batch or self._around.policy.batch, self._around.policy.batch, self.pacer.largest_batch)
 
+    def can(self, question: Question) -> bool:
+        """Whether nothing that is known about it speaks against asking it this."""
+        span, most = question.log_range, self.facts.log_range
+        return not (
+            (question.overrides_code and self.facts.override is False)
+            or (question.is_deployless and not self._runs_creation_code)
+            or (span is not None and most is not None and span[1] - span[0] >= most)
+        )
+
+    @property
+    def _runs_creation_code(self) -> bool:
+        known = self.facts.deployless, self.facts.deployless_revert
+        return known != (False, False)
+
     async def ask(self, question: Question, effort: Effort, read: Callable[[Where, Any], Any] | None = None) -> Any:
         """One request, once.
 
@@ -171,9 +185,13 @@ class Endpoint:
                 )
             except AnswerTooLong as fault:
                 kind = TooMuch if size > 1 or method == "eth_getLogs" else BadAnswer
-                raise self._learn(kind(self.where.chain, self.name, str(fault))) from None
+                error: RpcError = kind(self.where.chain, self.name, str(fault))
+                self._learn(error)
+                raise error from None
             except TransportFault as fault:
-                raise self._learn(Unreachable(self.where.chain, self.name, str(fault))) from None
+                error = Unreachable(self.where.chain, self.name, str(fault))
+                self._learn(error)
+                raise error from None
             except BaseException:
                 self.circuit.abandoned()
                 raise
@@ -186,7 +204,8 @@ class Endpoint:
         try:
             result = read()
         except RpcError as error:
-            raise self._learn(error) from None
+            self._learn(error)
+            raise
         except BaseException:
             self.circuit.abandoned()
             raise
@@ -207,8 +226,8 @@ class Endpoint:
         self._save_facts()
         return TooMuch(self.where.chain, self.name, f"refused a batch of {size}: {error.message}")
 
-    def _learn(self, error: RpcError | None) -> RpcError:
-        """Remember what an outcome says about the endpoint, and give the error back to be raised."""
+    def _learn(self, error: RpcError | None) -> None:
+        """Remember what an outcome says about the endpoint."""
         now, wall = self._around.clock.monotonic(), self._around.clock.wall()
         if error is not None:
             self.record.last_error, self.record.last_error_at = f"{type(error).__name__}: {error.message}", wall
@@ -231,7 +250,6 @@ class Endpoint:
             if isinstance(error, TooMuch) and error.largest is not None:
                 self.facts.log_range = min(error.largest, self.facts.log_range or error.largest)
                 self._save_facts()
-        return error or RpcError(self.where.chain, self.name, "no error")
 
     async def _prepare(self, question: Question, effort: Effort) -> None:
         """Make sure that it is the right chain, has the block and can do what the question needs."""
@@ -243,7 +261,7 @@ class Endpoint:
                 await self._find_out(question, effort)
         if question.overrides_code and not self.facts.override:
             raise Unsupported(self.where.chain, self.name, "does not honour replaced code in a call")
-        if question.is_deployless and not (self.facts.deployless or self.facts.deployless_revert):
+        if question.is_deployless and not self._runs_creation_code:
             raise Unsupported(self.where.chain, self.name, "does not run creation code in a call")
         span, block = question.log_range, question.block
         if span is not None and self.facts.log_range is not None and span[1] - span[0] >= self.facts.log_range:

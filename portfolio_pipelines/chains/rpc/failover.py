@@ -129,6 +129,8 @@ class Failover:
         rounds, circuit_wait = 0, self._policy.circuit_patience_seconds
         while left > 0 and effort.busy() < self._policy.deadline_seconds:
             usable = [endpoint for endpoint in self.in_order(among) if endpoint not in course.excluded]
+            # If none of them can, the first one finds the words for it.
+            usable = [endpoint for endpoint in usable if endpoint.can(question)] or usable
             order = [endpoint for endpoint in usable if endpoint not in course.tried]
             if order:
                 try:

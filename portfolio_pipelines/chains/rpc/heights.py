@@ -12,7 +12,7 @@ from typing import Any, Final
 from portfolio_pipelines.chains.rpc.classification import Where
 from portfolio_pipelines.chains.rpc.effort import Effort
 from portfolio_pipelines.chains.rpc.endpoint import Endpoint
-from portfolio_pipelines.chains.rpc.errors import BadAnswer, RpcError, StateUnavailable
+from portfolio_pipelines.chains.rpc.errors import BadAnswer, RpcError, StateUnavailable, Unreachable
 from portfolio_pipelines.chains.rpc.failover import ALL, Failover
 from portfolio_pipelines.chains.rpc.node import Block
 from portfolio_pipelines.chains.rpc.policy import Clock, Policy
@@ -107,7 +107,7 @@ class Heights:
         for step in range(self._policy.disputes):
             number = max(head - confirmations - step, 0)
             fault = None
-            block = await self._witnessed(number)
+            block = await self._witnessed(number, told)
             if block is not None and self._is_dated_right(block):
                 return block
             if block is not None:
@@ -128,8 +128,11 @@ class Heights:
                 break
             await self._clock.sleep(self._policy.first_backoff_seconds * 2**round_)
         # Nobody told: a read through every try and patience either heals that or finds the words.
-        height = int(await self._failover.read(Question("eth_blockNumber", []), among=self._failover.endpoints), 16)
-        return dict.fromkeys(self._failover.in_order(self._failover.endpoints)[:1], height)
+        await self._failover.read(Question("eth_blockNumber", []), among=self._failover.endpoints)
+        told = await self._look_once()
+        if not told:
+            raise Unreachable(self._chain, ALL, "no endpoint tells its height")
+        return told
 
     def _reachable(self) -> list[Endpoint]:
         return self._failover.in_order(self._failover.endpoints)
@@ -190,10 +193,9 @@ class Heights:
             return True  # the lower one cannot prove its own head: nothing speaks against the higher one
         return mine.hash == theirs.hash and mine.timestamp <= block.timestamp
 
-    async def _witnessed(self, number: int) -> Block | None:
+    async def _witnessed(self, number: int, told: Mapping[Endpoint, int]) -> Block | None:
         """The block, if those asked agree on its hash and its parent is the block before it."""
-        witnesses = [endpoint for endpoint in self._failover.in_order() if (endpoint.height or number) >= number]
-        asked = witnesses[:WITNESSES]
+        asked = [endpoint for endpoint in self._failover.in_order() if told.get(endpoint, -1) >= number][:WITNESSES]
         if len(asked) < 2:
             block = await self.block(number)
         else:
