@@ -21,6 +21,7 @@ BLOCK_NUMBER: Final = bytes.fromhex("42cbb15c")  # getBlockNumber()
 CALL_BYTES: Final = 6 * WORD  # target, allowFailure, offset, length, 36 bytes of calldata in two words
 CALLDATA_BYTES: Final = 36
 HEAD_CALLS: Final = 2
+RESULT_WORDS: Final = 4  # where it is, whether it succeeded, where its bytes are, how many they are
 MOST_BYTES: Final = 2**31  # an offset or length beyond this is no answer of a node
 
 Words = NDArray[np.int64]
@@ -55,12 +56,12 @@ def encode_question(wallets: Bytes, tokens: Bytes, multicall: Bytes, *, native: 
 def decode_answer(answer: bytes, pairs: int) -> Answer:
     """The balances of what `aggregate3` answers to a question of so many pairs.
 
-    The results may lie in any order and have any length, as the encoding allows. One that does not hold exactly 32
-    bytes has failed.
+    The results may lie in any order and have any length, as the encoding allows, but leave no room between them. One
+    that does not hold exactly 32 bytes has failed.
 
     Raises:
         Malformed: If an offset or length points outside of the answer, the count differs, a flag is neither 0 nor 1,
-            or the block's own number and time are missing.
+            the results do not fill the answer, or the block's own number and time are missing.
     """
     count = HEAD_CALLS + pairs
     if len(answer) % WORD or len(answer) < WORD * (2 + count):
@@ -80,6 +81,10 @@ def decode_answer(answer: bytes, pairs: int) -> Answer:
     length = _small(_gather(words, data))
     if np.any(data + 1 + -(-length // WORD) > len(words)):
         msg = "a result reaches beyond the end"
+        raise Malformed(msg)
+    expected = first + int(np.sum(RESULT_WORDS + -(-length // WORD)))
+    if len(words) != expected:
+        msg = f"{len(answer)} bytes where the results fill {WORD * expected}"
         raise Malformed(msg)
     read = (success == 1) & (length == WORD)
     if not read[:HEAD_CALLS].all():

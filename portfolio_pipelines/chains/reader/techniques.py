@@ -141,7 +141,7 @@ class Aggregate:
         """See `Technique.ask`."""
         async with self._trial:
             usable = await self._usable(node, question)
-        columns = np.flatnonzero(np.concatenate([np.ones(question.native, bool), usable]))
+        columns = np.flatnonzero(np.concatenate([np.ones(int(question.native), bool), usable]))
         if len(columns):
             part = Question(question.wallets, question.tokens[usable], question.native, question.block)
             answer = _widened(await self._ask(node, part), columns, question)
