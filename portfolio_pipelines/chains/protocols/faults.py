@@ -12,6 +12,7 @@ class PositionFault(RuntimeError):  # noqa: N818 (collected as often as raised)
         protocol: As in `Position.protocol`.
         place: Address of the pool, market or collection.
         message: What happened, in words.
+        name: The place's name for people, where it has one.
         wallet: Whose position it is; None when nobody's could be read there.
         token: Which token of the place, when the others are known.
     """
@@ -23,16 +24,19 @@ class PositionFault(RuntimeError):  # noqa: N818 (collected as often as raised)
         place: str,
         message: str,
         *,
+        name: str = "",
         wallet: str | None = None,
         token: str | None = None,
     ) -> None:
-        whose = f" of wallet {wallet}" if wallet else ""
+        where = " ".join(filter(None, (protocol, name, place)))
         what = f", token {token}" if token else ""
-        super().__init__(f"{chain}: {protocol} {place}{what}{whose}: {message}")
+        whose = f", wallet {wallet}" if wallet else ""
+        super().__init__(f"{chain}: {where}{what}{whose}: {message}")
         self.chain = chain
         self.protocol = protocol
         self.place = place
         self.message = message
+        self.name = name
         self.wallet = wallet
         self.token = token
 
@@ -51,13 +55,15 @@ class Faults:
         self.protocol = protocol
         self._collected = collected
 
-    def add(self, place: str, message: str, *, wallet: str | None = None, token: str | None = None) -> None:
+    def add(
+        self, place: str, message: str, *, name: str = "", wallet: str | None = None, token: str | None = None
+    ) -> None:
         """Note a fault.
 
         Raises:
             PositionFault: If nobody collects them.
         """
-        fault = PositionFault(self.chain, self.protocol, place, message, wallet=wallet, token=token)
+        fault = PositionFault(self.chain, self.protocol, place, message, name=name, wallet=wallet, token=token)
         if self._collected is None:
             raise fault
         self._collected.append(fault)
