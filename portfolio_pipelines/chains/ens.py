@@ -1,16 +1,16 @@
 """Names of the Ethereum Name Service, such as vitalik.eth, and the addresses they stand for.
 
-Two calls a name: the registry says which resolver knows it, the resolver says the address. Our own few lines instead of
-web3's `ens`: that sends several requests a call, and its normalisation fails with the Unicode library it installs.
+Two views a name: the registry says which resolver knows it, the resolver says the address. Our own few lines instead of
+web3's `ens`: that sends several requests a view, and its normalisation fails with the Unicode library it installs.
 """
 
-import asyncio
 import re
 from collections.abc import Iterable
 from typing import Final
 
-from portfolio_pipelines.chains.addresses import keccak
-from portfolio_pipelines.chains.rpc.errors import BadAnswer, Reverted, RpcError
+from portfolio_pipelines.chains.addresses import ZERO_ADDRESS, keccak
+from portfolio_pipelines.chains.protocols.calls import Answer, Call, CallFailed, address, call_many, number, view
+from portfolio_pipelines.chains.rpc.errors import RpcError
 from portfolio_pipelines.chains.rpc.node import Node
 
 REGISTRY: Final = "0x00000000000c2e074ec69a0dfb2997ba6c7d2e1e"
@@ -18,12 +18,9 @@ REGISTRY: Final = "0x00000000000c2e074ec69a0dfb2997ba6c7d2e1e"
 CHAIN_ID: Final = 1
 """The chain whose node resolves names."""
 
-RESOLVER: Final = bytes.fromhex("0178b8bf")  # resolver(bytes32)
-ADDRESS: Final = bytes.fromhex("3b3b57de")  # addr(bytes32)
 OFFCHAIN_LOOKUP: Final = bytes.fromhex("556f1830")  # OffchainLookup(address,string[],bytes,bytes4,bytes), EIP-3668
 LABEL: Final = re.compile(r"_*[a-z0-9-]+")
-ADDRESS_BYTES: Final = 20
-WORD: Final = 32
+HASH_BYTES: Final = 32
 
 
 class UnresolvedNameError(ValueError):
@@ -52,7 +49,7 @@ def normalise(name: str) -> str:
 
 def namehash(name: str) -> bytes:
     """The 32 bytes under which the registry knows a normalised name. Source: EIP-137."""
-    node = bytes(WORD)
+    node = bytes(HASH_BYTES)
     for label in reversed(name.split(".")):
         node = keccak(node + keccak(label.encode()))
     return node
@@ -70,38 +67,56 @@ async def resolve_names(
 
     Returns:
         For each name 0x and 40 lower-case hex digits, or why there is none: UnresolvedNameError when the name has no
-        address, another RpcError when the node could not say.
+        address, RpcError when the node could not say.
     """
     asked = list(dict.fromkeys(names))
-    try:
-        block = (await node.block()).number
-    except RpcError as error:
-        return dict.fromkeys(asked, error)
-    answers = await asyncio.gather(*(_resolve(node, name, registry, block) for name in asked))
-    return dict(zip(asked, answers, strict=True))
+    found: dict[str, str | UnresolvedNameError | RpcError] = {}
+    hashes: dict[str, int] = {}
+    for name in asked:
+        try:
+            hashes[name] = int.from_bytes(namehash(normalise(name)))
+        except UnresolvedNameError as error:
+            found[name] = error
+    if hashes:
+        try:
+            found |= await _look_up(node, hashes, registry)
+        except RpcError as error:
+            found |= dict.fromkeys(hashes, error)
+    return {name: found[name] for name in asked}
 
 
-async def _resolve(node: Node, name: str, registry: str, block: int) -> str | UnresolvedNameError | RpcError:
+async def _look_up(
+    node: Node, hashes: dict[str, int], registry: str
+) -> dict[str, str | UnresolvedNameError | RpcError]:
+    block = await node.block()
+    found: dict[str, str | UnresolvedNameError | RpcError] = {}
+    calls = [view(registry, "resolver(bytes32)", hashed) for hashed in hashes.values()]
+    resolvers: dict[str, str] = {}
+    for name, call, answer in zip(hashes, calls, await call_many(node, calls, block), strict=True):
+        try:
+            resolver = _address(call, answer)
+        except CallFailed as error:
+            found[name] = UnresolvedNameError(f"{name!r} cannot be resolved on {node.name}: {error}")
+            continue
+        if resolver == ZERO_ADDRESS:
+            found[name] = UnresolvedNameError(f"{name!r} is not registered, or has no resolver")
+        else:
+            resolvers[name] = resolver
+    calls = [view(resolver, "addr(bytes32)", hashes[name]) for name, resolver in resolvers.items()]
+    for name, call, answer in zip(resolvers, calls, await call_many(node, calls, block), strict=True):
+        found[name] = _answer_of(name, call, answer)
+    return found
+
+
+def _answer_of(name: str, call: Call, answer: Answer) -> str | UnresolvedNameError:
     try:
-        hashed = namehash(normalise(name))
-        resolver = await _ask(node, registry, RESOLVER + hashed, block)
-        if resolver is None:
-            return UnresolvedNameError(f"{name!r} is not registered, or has no resolver")
-        address = await _ask(node, resolver, ADDRESS + hashed, block)
-    except Reverted as error:
+        resolved = _address(call, answer)
+    except CallFailed as error:
         if error.data[:4] == OFFCHAIN_LOOKUP:
             return UnresolvedNameError(f"{name!r} keeps its address off chain: write the address it stands for")
-        return UnresolvedNameError(f"the resolver of {name!r} refuses to answer")
-    except (UnresolvedNameError, RpcError) as error:
-        return error
-    return address or UnresolvedNameError(f"{name!r} stands for no address")
+        return UnresolvedNameError(f"{name!r} has a resolver that gives no address: {error}")
+    return resolved if resolved != ZERO_ADDRESS else UnresolvedNameError(f"{name!r} stands for no address")
 
 
-async def _ask(node: Node, contract: str, data: bytes, block: int) -> str | None:
-    """The address that a contract answers; None for the zero address or where there is no contract."""
-    answer = await node.eth_call(contract, data, block)
-    if not answer:
-        return None
-    if len(answer) != WORD or any(answer[: WORD - ADDRESS_BYTES]):
-        raise BadAnswer(node.name, "all endpoints", f"{contract} answered {len(answer)} bytes that are no address")
-    return f"0x{answer[-ADDRESS_BYTES:].hex()}" if any(answer) else None
+def _address(call: Call, answer: Answer) -> str:
+    return address(call, number(call, answer))
