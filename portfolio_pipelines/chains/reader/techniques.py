@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from portfolio_pipelines.chains.reader import aggregate, encoding
-from portfolio_pipelines.chains.reader.encoding import ADDRESS, WORD, Answer, Bytes, Malformed
+from portfolio_pipelines.chains.reader.encoding import ADDRESS, WORD, Answer, Bytes, Malformed, Pairs
 from portfolio_pipelines.chains.reader.program import READER_ADDRESS, reader_program
 from portfolio_pipelines.chains.reader.questions import Question, of_block, untrue
 from portfolio_pipelines.chains.rpc.errors import Reverted, RpcError, TooMuch, Unsupported
@@ -21,6 +22,7 @@ from portfolio_pipelines.chains.rpc.node import Node
 MOST_CREATION_CODE: Final = 49_152  # bytes, EIP-3860
 UNBOUNDED: Final = 1_000_000
 QUESTION_HEAD: Final = 3  # bytes before the addresses
+TRIALS: Final = 4  # wallets with which a token is tried before Multicall3 asks for it
 CALL_GAS: Final = 30_000  # gas of a call of its own: 21,000, its calldata and some room
 
 _HEX: Final = re.compile(r"0x([0-9a-fA-F]{2})*")
@@ -119,8 +121,8 @@ class Deployless:
 class Aggregate:
     """Multicall3.
 
-    It gives no token a limit of gas, so tokens are tried one by one first (with the first wallet that is asked for);
-    one that fails is left out, and whatever fails in spite of that is asked again by itself.
+    It gives no token a limit of gas, so tokens are tried one by one first, with the first wallets that are asked for;
+    one that fails for all of them is left out, and whatever fails in spite of that is asked again by itself.
 
     Args:
         multicall: Address of Multicall3 on this chain, shape (20,).
@@ -152,13 +154,14 @@ class Aggregate:
         lost = np.arange(len(question.wallets))[:, None] * question.columns + hopeless
         return Answer(answer.pairs, answer.words, np.sort(np.concatenate([answer.failed, lost.ravel()])))
 
-    async def _usable(self, node: Node, question: Question) -> np.ndarray:
+    async def _usable(self, node: Node, question: Question) -> NDArray[np.bool_]:
         keys = [token.tobytes() for token in question.tokens]
         new = [at for at, key in enumerate(keys) if key not in self._answers]
         if new:
-            trial = Question(question.wallets[:1], question.tokens[new], native=False, block=question.block)
-            failed = set((await self._single.ask(node, trial)).failed.tolist())
-            self._answers |= {keys[at]: number not in failed for number, at in enumerate(new)}
+            trial = Question(question.wallets[:TRIALS], question.tokens[new], native=False, block=question.block)
+            answer = await self._single.ask(node, trial)
+            failures = np.bincount(answer.failed % len(new), minlength=len(new))
+            self._answers |= {keys[at]: bool(failures[number] < len(trial.wallets)) for number, at in enumerate(new)}
         return np.array([self._answers[key] for key in keys], bool)
 
     async def _ask(self, node: Node, question: Question) -> Answer:
@@ -193,7 +196,7 @@ class OneByOne:
         """See `Technique.ask`."""
         return await self.ask_pairs(node, question, np.arange(question.pairs))
 
-    async def ask_pairs(self, node: Node, question: Question, pairs: "np.ndarray") -> Answer:
+    async def ask_pairs(self, node: Node, question: Question, pairs: Pairs) -> Answer:
         """Some pairs of a question only; the rest is neither in the balances nor among the failed."""
         results = await node.batch([self._request(question, *divmod(int(pair), question.columns)) for pair in pairs])
         if len(results) != len(pairs):
@@ -238,7 +241,7 @@ def _checked(node: Node, question: Question, raw: bytes, decode: Callable[[bytes
         raise untrue(node, str(error)) from error
 
 
-def _widened(answer: Answer, columns: "np.ndarray", question: Question) -> Answer:
+def _widened(answer: Answer, columns: Pairs, question: Question) -> Answer:
     """The answer to a question for some columns, numbered as those of the whole question."""
     pairs, failed = (
         numbers // len(columns) * question.columns + columns[numbers % len(columns)]

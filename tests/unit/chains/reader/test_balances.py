@@ -212,6 +212,8 @@ class Hostile(ModelNode):
     def _changed(self, answer: bytes) -> bytes:
         noise = self.chance.randbytes(self.chance.randint(0, 200))
         cut = self.chance.randint(0, len(answer))
+        if len(noise) == len(answer) - cut:  # a lie of the right form: no form tells it from the truth
+            cut = 0
         return self.chance.choice([answer, answer, answer[:cut], answer + noise, noise, answer[:cut] + noise])
 
     async def batch(self, requests: Any) -> list[Any]:
