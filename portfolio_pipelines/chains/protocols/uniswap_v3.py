@@ -6,37 +6,40 @@ the fees, since the contract keeps one number for both.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Final
 
+from portfolio_pipelines.chains.deployments import UniswapV3 as UniswapV3  # what `read_positions` takes
 from portfolio_pipelines.chains.protocols.concentrated_liquidity import amounts_of_liquidity, growth_inside, owed
+from portfolio_pipelines.chains.protocols.faults import Faults, PositionFault
 from portfolio_pipelines.chains.protocols.positions import Amount, Position
 from portfolio_pipelines.chains.protocols.tick_math import sqrt_price_at_tick
 from portfolio_pipelines.chains.protocols.uniswap_v3_reading import read_records
 from portfolio_pipelines.chains.protocols.uniswap_v3_records import Record
-from portfolio_pipelines.chains.protocols.view_calls import MULTICALL3
 from portfolio_pipelines.chains.rpc.node import Block, Node
 
-
-@dataclass(frozen=True, slots=True)
-class UniswapV3:
-    """Where the protocol, or an unchanged copy of it, stands on a chain."""
-
-    manager: str  # NonfungiblePositionManager
-    factory: str
-    protocol: str = "uniswap_v3"
+PROTOCOL: Final = "uniswap_v3"
 
 
 async def read_positions(
-    node: Node, wallets: Sequence[str], block: Block, deployment: UniswapV3, *, multicall3: str | None = MULTICALL3
+    node: Node,
+    wallets: Sequence[str],
+    block: Block,
+    deployment: UniswapV3,
+    *,
+    protocol: str = PROTOCOL,
+    multicall3: str | None = None,
+    faults: list[PositionFault] | None = None,
 ) -> list[Position]:
-    """The positions of wallets: one call for 4,000 wallets or 200 positions.
+    """The positions of wallets at a block: one call for 4,000 wallets or 200 positions.
 
     Args:
         node: The chain.
-        wallets: Owners, lower-case; one that comes twice is read once.
-        block: At which block.
-        deployment: Where to look.
-        multicall3: Where Multicall3 stands, for chains whose nodes cannot run our program; None: nowhere.
+        wallets: Addresses of owners; one that comes twice is read once.
+        block: The block to read at.
+        deployment: Uniswap v3, or an unchanged copy of it.
+        protocol: Name that the positions carry.
+        multicall3: Address of Multicall3, where the chain has it; asked when its nodes cannot run our program.
+        faults: Takes what could not be read, so that the rest is returned. When None, the first fault is raised.
 
     Returns:
         By wallet, in the order of the manager. An emptied position has no amounts; a burnt one is gone. Facts:
@@ -44,15 +47,16 @@ async def read_positions(
         `tick_lower`, `tick_upper` and the pool's `tick` are numbers.
 
     Raises:
-        BadAnswer: If an answer cannot be true, or no manager has ever stood at its address.
-        RpcError: If the chain does not answer.
+        PositionFault: If `faults` is None and something could not be read.
+        RpcError: If the node cannot be read, or says what cannot be true.
     """
     owners = list(dict.fromkeys(wallets))
-    records = await read_records(node, deployment.manager, deployment.factory, owners, block, multicall3=multicall3)
-    return [position_of(record, owners[record.wallet], deployment) for record in records]
+    noted = Faults(node.name, protocol, faults)
+    records = await read_records(node, owners, block, deployment, noted, multicall3=multicall3)
+    return [position_of(record, owners[record.wallet], deployment.position_manager, protocol) for record in records]
 
 
-def position_of(record: Record, wallet: str, deployment: UniswapV3) -> Position:
+def position_of(record: Record, wallet: str, manager: str, protocol: str = PROTOCOL) -> Position:
     """A position from its record."""
     token0, token1 = _address(record.token0), _address(record.token1)
     principal0, principal1 = principal(record)
@@ -64,8 +68,8 @@ def position_of(record: Record, wallet: str, deployment: UniswapV3) -> Position:
         Amount(token1, "fee", fee1),
     )
     return Position(
-        protocol=deployment.protocol,
-        position_id=f"{deployment.manager}/{record.token_id}",
+        protocol=protocol,
+        position_id=f"{manager}/{record.token_id}",
         wallet=wallet,
         pool=_address(record.pool),
         amounts=tuple(amount for amount in amounts if amount.raw),

@@ -3,183 +3,168 @@
 Belongs here: how much is asked at once, and going on where an answer ended. What the records mean is in `uniswap_v3`.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from eth_hash.auto import keccak
-
+from portfolio_pipelines.chains.deployments import UniswapV3
+from portfolio_pipelines.chains.protocols.calls import Call, CallFailed, call_many, numbers, selector, view
+from portfolio_pipelines.chains.protocols.faults import Faults
 from portfolio_pipelines.chains.protocols.uniswap_v3_records import (
     PROGRAM_ADDRESS,
     Answer,
     Record,
     decode_answer,
     encode_question,
-    packed,
     position_program,
     record_of,
 )
-from portfolio_pipelines.chains.protocols.view_calls import ENDPOINT, Call, address_of, ask, word, words
 from portfolio_pipelines.chains.rpc.errors import BadAnswer, Reverted, TooMuch, Unsupported
-from portfolio_pipelines.chains.rpc.node import Block, Node
+from portfolio_pipelines.chains.rpc.node import ANSWERED_BY, Block, Node
 
 WALLETS_A_CALL: Final = 4_000  # 14 million gas where nobody owns a position
 POSITIONS_A_CALL: Final = 200  # 8 million gas, 166 kB of answer
-CLOCK_TOLERANCE: Final = 3_600  # seconds; a node that answers from the wrong state is further off, sooner or later
+NO_CODE: Final = ("0x", "", None)
 
-BALANCE_OF: Final = bytes.fromhex("70a08231")  # balanceOf(address)
-TOKEN_OF_OWNER: Final = bytes.fromhex("2f745c59")  # tokenOfOwnerByIndex(address,uint256)
-POSITIONS: Final = bytes.fromhex("99fbab88")  # positions(uint256)
-GET_POOL: Final = bytes.fromhex("1698ee82")  # getPool(address,address,uint24)
-SLOT0: Final = bytes.fromhex("3850c7bd")  # slot0()
-GROWTH0: Final = bytes.fromhex("f3058399")  # feeGrowthGlobal0X128()
-GROWTH1: Final = bytes.fromhex("46141319")  # feeGrowthGlobal1X128()
-TICKS: Final = bytes.fromhex("f30dba93")  # ticks(int24)
-POOL_POSITIONS: Final = bytes.fromhex("514ea4bf")  # positions(bytes32)
+Row = list[int]
 
 
 async def read_records(
-    node: Node, manager: str, factory: str, wallets: Sequence[str], block: Block, *, multicall3: str | None
+    node: Node, wallets: Sequence[str], block: Block, deployment: UniswapV3, faults: Faults, *, multicall3: str | None
 ) -> list[Record]:
     """Records of all positions of the wallets, by wallet and index.
 
     Args:
         node: The chain.
-        manager: Address of the NonfungiblePositionManager.
-        factory: Address of the pools' factory.
         wallets: Owners, each once.
         block: At which block.
+        deployment: Where to look.
+        faults: Takes what could not be read.
         multicall3: Where Multicall3 stands, for chains whose nodes cannot run our program; None: nowhere.
 
     Raises:
-        BadAnswer: If an answer cannot be true, or no manager has ever stood at its address.
+        PositionFault: If nobody collects the faults.
+        BadAnswer: If an answer cannot be true.
         RpcError: If the chain does not answer.
     """
     records: list[Record] = []
     start, index, most, wallets_a_call = 0, 0, POSITIONS_A_CALL, WALLETS_A_CALL
     while start < len(wallets):
-        some = list(wallets[start : start + wallets_a_call])
+        some = wallets[start : start + wallets_a_call]
         try:
-            answer = await _run_program(node, manager, factory, some, index, most, block)
+            answer = await _run_program(node, some, index, most, block, deployment)
         except TooMuch:
             if most == 1 and wallets_a_call == 1:
                 raise
             most, wallets_a_call = max(most // 2, 1), max(wallets_a_call // 2, 1)
             continue
         if answer is None:
-            return await _ask_contracts(node, manager, factory, wallets, block, multicall3)
+            return await _ask_contracts(node, wallets, block, deployment, faults, multicall3)
         if not answer.is_contract:
-            await must_have_stood(node, manager)
+            await _must_have_stood(node, deployment.position_manager, faults)
             return []
-        records += (_moved(record, start) for record in answer.records)
+        records += (replace(record, wallet=record.wallet + start) for record in answer.records)
         start, index = start + answer.next_wallet, answer.next_index
     return records
 
 
-async def must_have_stood(node: Node, address: str) -> None:
-    """Do nothing if a contract stands at the address by now: before its time nobody had anything in it.
-
-    Raises:
-        BadAnswer: If none does: the address is wrong, and nothing found there would be no zero.
-    """
-    code = await node.request("eth_getCode", [address, "latest"])
-    if not isinstance(code, str) or len(code) <= len("0x"):
-        raise BadAnswer(node.name, ENDPOINT, f"no contract stands at {address}")
+async def _must_have_stood(node: Node, manager: str, faults: Faults) -> None:
+    """Before a manager's time nobody had anything in it. One that stands nowhere at all is a wrong address."""
+    if await node.request("eth_getCode", [manager, "latest"]) in NO_CODE:
+        faults.add(manager, "no contract stands at this address")
 
 
 async def _run_program(
-    node: Node, manager: str, factory: str, wallets: list[str], index: int, most: int, block: Block
+    node: Node, wallets: Sequence[str], index: int, most: int, block: Block, deployment: UniswapV3
 ) -> Answer | None:
-    """The program's answer; None where no node runs it, or none gives it enough gas for a single position."""
-    question = encode_question(manager, factory, packed(wallets), index, most)
+    """The program's answer; None where no node runs it, or it cannot read so much as one position."""
+    question = encode_question(deployment.position_manager, deployment.factory, wallets, index, most)
     try:
         data = await node.eth_call(PROGRAM_ADDRESS, question, block.number, code={PROGRAM_ADDRESS: position_program()})
-    except Unsupported:
-        return None
-    except Reverted as error:
-        message = f"the positions of {manager} cannot be read: {error.message}"
-        raise Reverted(node.name, error.endpoint, message, error.data) from error
+    except (Unsupported, Reverted):
+        return None  # some contract does not answer as it should: asked one by one, each position shows which
     if not data:
         return None  # the node ignored the program: nothing stands at that address
     try:
         answer = decode_answer(data, len(wallets))
     except ValueError as error:
-        raise BadAnswer(node.name, ENDPOINT, f"positions of {manager}: {error}") from error
-    if abs(answer.timestamp - block.timestamp) > CLOCK_TOLERANCE:
-        message = f"positions of {manager} of the time {answer.timestamp} instead of {block.timestamp}"
-        raise BadAnswer(node.name, ENDPOINT, message)
+        raise BadAnswer(node.name, ANSWERED_BY.get(), f"Uniswap v3 positions: {error}") from error
+    if answer.timestamp != block.timestamp:
+        message = f"Uniswap v3 positions at time {answer.timestamp}, block {block.number} is of {block.timestamp}"
+        raise BadAnswer(node.name, ANSWERED_BY.get(), message)
     stuck = answer.is_contract and (answer.next_wallet, answer.next_index) == (0, index)
     return None if stuck else answer
 
 
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Questions to contracts, one about each row; what is answered is put at the end of the row."""
+
+    node: Node
+    wallets: Sequence[str]
+    block: Block
+    manager: str
+    faults: Faults
+    multicall3: str | None
+
+    async def __call__(self, rows: list[Row], about: Callable[[Row], Call], first: int, end: int) -> list[Row]:
+        """The rows with the words `first` to `end` of their answers; those that got none are faults."""
+        calls = [about(row) for row in rows]
+        distinct = list(dict.fromkeys(calls))
+        answers = await call_many(self.node, distinct, self.block, multicall3=self.multicall3)
+        by_call = dict(zip(distinct, answers, strict=True))
+        longer = []
+        for row, call in zip(rows, calls, strict=True):
+            try:
+                longer.append([*row, *numbers(call, by_call[call], least=end)[first:end]])
+            except CallFailed as error:
+                self.faults.add(self.manager, f"a position is unknown: {error}", wallet=self.wallets[row[0]])
+        return longer
+
+
 async def _ask_contracts(
-    node: Node, manager: str, factory: str, wallets: Sequence[str], block: Block, multicall3: str | None
+    node: Node, wallets: Sequence[str], block: Block, deployment: UniswapV3, faults: Faults, multicall3: str | None
 ) -> list[Record]:
-    async def answers(calls: Sequence[Call], count: int, what: str) -> list[list[int]]:
-        found = [words(answer, count) for answer in await ask(node, calls, block.number, multicall3=multicall3)]
-        for (contract, _), numbers in zip(calls, found, strict=True):
-            if numbers is None:
-                raise BadAnswer(node.name, ENDPOINT, f"{contract} does not say {what}")
-        return [numbers for numbers in found if numbers is not None]
-
-    code = await node.request("eth_getCode", [manager, hex(block.number)])
-    if not isinstance(code, str) or len(code) <= len("0x"):
-        await must_have_stood(node, manager)
+    manager, factory = deployment.position_manager, deployment.factory
+    if await node.request("eth_getCode", [manager, hex(block.number)]) in NO_CODE:
+        await _must_have_stood(node, manager, faults)
         return []
-    owned = await answers([(manager, BALANCE_OF + word(wallet)) for wallet in wallets], 1, "how many positions it has")
-    places = [(place, index) for place, (count,) in enumerate(owned) for index in range(count)]
-    ids = await answers(
-        [(manager, TOKEN_OF_OWNER + word(wallets[place]) + word(index)) for place, index in places], 1, "which they are"
+    ask = _Asking(node, wallets, block, manager, faults, multicall3)
+
+    def pool(row: Row) -> str:
+        return f"0x{row[12]:040x}"
+
+    owned = await ask([[place] for place in range(len(wallets))], lambda row: _owned(manager, wallets[row[0]]), 0, 1)
+    rows = [[place, index] for place, count in owned for index in range(count)]
+    rows = await ask(
+        rows, lambda row: view(manager, "tokenOfOwnerByIndex(address,uint256)", wallets[row[0]], row[1]), 0, 1
     )
-    own = await answers([(manager, POSITIONS + word(token_id)) for (token_id,) in ids], 12, "what a position is")
-    # nonce, operator, token 0, token 1, fee, lower, upper, liquidity, growth inside 0, 1, owed 0, 1
-    keys = list(dict.fromkeys((each[2], each[3], each[4]) for each in own))
-    found = await answers([(factory, GET_POOL + b"".join(map(word, key))) for key in keys], 1, "where a pool is")
-    pools = {key: address_of(number) or "" for key, (number,) in zip(keys, found, strict=True)}
-    pool_of = [pools[each[2], each[3], each[4]] for each in own]
-    distinct = list(dict.fromkeys(pool_of))
-    prices = dict(zip(distinct, await answers([(pool, SLOT0) for pool in distinct], 2, "its price"), strict=True))
-    growths = {
-        (pool, selector): number
-        for selector in (GROWTH0, GROWTH1)
-        for pool, (number,) in zip(
-            distinct, await answers([(pool, selector) for pool in distinct], 1, "its fees"), strict=True
-        )
-    }
-    bounds = list(dict.fromkeys((pool, each[at]) for pool, each in zip(pool_of, own, strict=True) for at in (5, 6)))
-    ticks = dict(
-        zip(bounds, await answers([(pool, TICKS + word(tick)) for pool, tick in bounds], 4, "a tick"), strict=True)
-    )
-    shared = await answers(
-        [(pool, POOL_POSITIONS + _key(manager, each[5], each[6])) for pool, each in zip(pool_of, own, strict=True)],
-        5,
-        "what it owes",
-    )
-    try:
-        return [
-            record_of(
-                [
-                    place,
-                    token_id,
-                    *each[2:],
-                    int(pool, 16),
-                    *prices[pool],
-                    growths[pool, GROWTH0],
-                    growths[pool, GROWTH1],
-                ]
-                + [*ticks[pool, each[5]][2:], *ticks[pool, each[6]][2:], *whole]
-            )
-            for (place, _), (token_id,), each, pool, whole in zip(places, ids, own, pool_of, shared, strict=True)
-        ]
-    except ValueError as error:
-        raise BadAnswer(node.name, ENDPOINT, f"positions of {manager}: {error}") from error
+    rows = [[place, token_id] for place, _, token_id in rows]
+    # From here on the words of a row are those of a record, in its order.
+    rows = await ask(rows, lambda row: view(manager, "positions(uint256)", row[1]), 2, 12)
+    rows = await ask(rows, lambda row: view(factory, "getPool(address,address,uint24)", *row[2:5]), 0, 1)
+    rows = await ask(rows, lambda row: view(pool(row), "slot0()"), 0, 2)
+    rows = await ask(rows, lambda row: view(pool(row), "feeGrowthGlobal0X128()"), 0, 1)
+    rows = await ask(rows, lambda row: view(pool(row), "feeGrowthGlobal1X128()"), 0, 1)
+    rows = await ask(rows, lambda row: view(pool(row), "ticks(int24)", row[5]), 2, 4)
+    rows = await ask(rows, lambda row: view(pool(row), "ticks(int24)", row[6]), 2, 4)
+    rows = await ask(rows, lambda row: Call(pool(row), _shared(manager, row[5], row[6])), 0, 5)
+    records = []
+    for row in rows:
+        try:
+            records.append(record_of(row))
+        except ValueError as error:
+            faults.add(manager, f"a position is unknown: {error}", wallet=wallets[row[0]])
+    return records
 
 
-def _key(manager: str, lower: int, upper: int) -> bytes:
-    """The pool's key of a range of the manager; the bounds are words in two's complement, packed into 3 bytes each."""
-    ticks = (bound % 2**24 for bound in (lower, upper))
-    return keccak(int(manager, 16).to_bytes(20, "big") + b"".join(tick.to_bytes(3, "big") for tick in ticks))
+def _owned(manager: str, wallet: str) -> Call:
+    return view(manager, "balanceOf(address)", wallet)
 
 
-def _moved(record: Record, by: int) -> Record:
-    return replace(record, wallet=record.wallet + by) if by else record
+def _shared(manager: str, lower: int, upper: int) -> bytes:
+    """Calldata for the pool's record of a range of the manager. Its key packs the ticks into 3 bytes each."""
+    from eth_hash.auto import keccak
+
+    ticks = b"".join((bound % 2**24).to_bytes(3) for bound in (lower, upper))
+    return selector("positions(bytes32)") + keccak(bytes.fromhex(manager[2:]) + ticks)

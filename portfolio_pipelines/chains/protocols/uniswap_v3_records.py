@@ -4,19 +4,20 @@ Belongs here: the form of a record, and the program's question and answer as byt
 `programs/PositionReader.sol`; who asks it, and what is asked where a node cannot run it, is in `uniswap_v3_reading`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from portfolio_pipelines.chains.protocols.tick_math import MAX_TICK, MIN_TICK
-from portfolio_pipelines.chains.protocols.view_calls import WORD, word
 
 PROGRAM: Final = Path(__file__).parent / "programs" / "PositionReader.hex"
 PROGRAM_ADDRESS: Final = "0x" + "11" * 20  # nobody's address: the program stands there for the time of a call
 READ: Final = bytes.fromhex("7b4a04c0")  # read(address,address,bytes,uint256,uint256)
 HEAD_WORDS: Final = 5
-_ADDRESS_BYTES: Final = 20
+WORD: Final = 32
+ADDRESS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +84,19 @@ def position_program() -> bytes:
     return bytes.fromhex(PROGRAM.read_text("ascii"))
 
 
-def encode_question(manager: str, factory: str, wallets: bytes, first_index: int, most: int) -> bytes:
+def encode_question(manager: str, factory: str, wallets: Sequence[str], first_index: int, most: int) -> bytes:
     """Calldata of the program.
 
     Args:
         manager: Address of the position manager.
         factory: Address of the pools' factory.
-        wallets: Owners, 20 bytes each.
+        wallets: Addresses of owners.
         first_index: The first position of the first wallet to read.
         most: Records that the answer may have.
     """
-    padded = wallets + bytes(-len(wallets) % WORD)
-    head = [word(manager), word(factory), word(5 * WORD), word(first_index), word(most), word(len(wallets))]
-    return b"".join([READ, *head, padded])
+    owners = b"".join(int(wallet, 16).to_bytes(ADDRESS) for wallet in wallets)
+    head = (int(manager, 16), int(factory, 16), 5 * WORD, first_index, most, len(owners))
+    return b"".join([READ, *(number.to_bytes(WORD) for number in head), owners, bytes(-len(owners) % WORD)])
 
 
 def decode_answer(answer: bytes, wallets: int) -> Answer:
@@ -147,8 +148,3 @@ def record_of(numbers: list[int]) -> Record:
         msg = f"position {record.token_id} has no pool"
         raise ValueError(msg)
     return record
-
-
-def packed(wallets: list[str]) -> bytes:
-    """Addresses as the program takes them."""
-    return b"".join(int(wallet, 16).to_bytes(_ADDRESS_BYTES, "big") for wallet in wallets)
