@@ -11,7 +11,14 @@ from typing import Final
 import polars as pl
 
 from portfolio_pipelines.market.file_faults import Faults
-from portfolio_pipelines.market.table_cells import find_bad_dates, find_bad_texts, find_swapped, number
+from portfolio_pipelines.market.table_cells import (
+    DECIMAL,
+    find_bad_dates,
+    find_bad_numbers,
+    find_bad_texts,
+    find_swapped,
+    number,
+)
 from portfolio_pipelines.market.table_files import read_table
 
 REQUIRED: Final = ("user_id", "investment_id", "invested_at", "asset", "amount_usd")
@@ -22,7 +29,6 @@ LARGEST_AMOUNT: Final = 1e15
 LARGEST_QUANTITY: Final = 1e30
 SMALLEST_QUANTITY: Final = 5e-19
 """Rounds to the last of the 18 decimals that are kept."""
-DECIMAL: Final = r"^\+?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?$"
 MOMENT: Final = (
     r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?: ?(?:[zZ]|UTC|[+-]\d{2}(?::?\d{2})?))?)?$"
 )
@@ -80,8 +86,8 @@ def read_investment_file(
     cells = cells.join(_moments(cells["invested_at"]), on="invested_at", how="left", maintain_order="left")
     find_bad_texts(cells, ("user_id", "investment_id", "asset"), faults, longest=LONGEST_ID, required=True)
     _check_moments(cells, first_day, now, faults)
-    _check_number(cells, "amount_usd", LARGEST_AMOUNT, faults, required=True)
-    _check_number(cells, "quantity", LARGEST_QUANTITY, faults, required=False)
+    find_bad_numbers(cells, "amount_usd", faults, largest=LARGEST_AMOUNT, required=True)
+    find_bad_numbers(cells, "quantity", faults, largest=LARGEST_QUANTITY, required=False)
     faults.add_rows(
         cells.filter(number("quantity").is_between(0, SMALLEST_QUANTITY, closed="none")),
         lambda row: f"quantity {row['quantity']} is smaller than the 18 decimals that are kept",
@@ -123,23 +129,6 @@ def _check_moments(cells: pl.DataFrame, first_day: date, now: datetime, faults: 
     faults.add_rows(
         cells.filter(moment.dt.date() < first_day),
         lambda row: f"invested_at {row['invested_at']} is before {first_day}, the first day (PORTFOLIO_FIRST_DAY)",
-    )
-
-
-def _check_number(cells: pl.DataFrame, column: str, largest: float, faults: Faults, *, required: bool) -> None:
-    text, value = pl.col(column), number(column)
-    if required:
-        faults.add_rows(cells.filter(text.is_null()), lambda _: f"no {column}")
-    positive = value.is_finite() & (value > 0)
-    faults.add_rows(
-        cells.filter(value.is_null() & text.is_not_null()),
-        lambda row: f"{column} {row[column]!r} is no number (write 1000.50)",
-    )
-    faults.add_rows(cells.filter(~positive), lambda row: f"{column} is {row[column]}: it must be positive and finite")
-    faults.add_rows(cells.filter(positive & (value >= largest)), lambda row: f"{column} {row[column]} is beyond reason")
-    faults.add_rows(
-        cells.filter(positive & ~text.str.contains(DECIMAL)),
-        lambda row: f"{column} {row[column]!r} is no plain decimal number",
     )
 
 

@@ -14,6 +14,8 @@ DAY: Final = (
     r"^(\d{4}-\d{2}-\d{2})(?:[T ](?:00:00(?::00(?:\.0+)?)?|23:59:59(?:\.\d+)?)\s?(?:Z|UTC|[+-]\d{2}:?\d{2})?)?$"
 )
 DAY_MONTH_YEAR: Final = r"^\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2})(?:[T ,].*)?$"
+DECIMAL: Final = r"^\+?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?$"
+"""A number with all its digits, without sign, blanks or thousands."""
 CONTROL: Final = r"[\p{Cc}\x{2028}\x{2029}]"
 SAMPLE: Final = 10_000
 """Rows that decide whether two columns look swapped."""
@@ -70,6 +72,27 @@ def find_bad_dates(cells: pl.DataFrame, column: str, good: pl.Expr, faults: Faul
         faults.add(f"dates look like day-month-year ({example!r}, {count} rows): write YYYY-MM-DD", row)
     others = bad.filter(~pl.col(column).str.contains(DAY_MONTH_YEAR))
     faults.add_rows(others, lambda row: f"{column} {row[column]!r} is no date of the form YYYY-MM-DD")
+
+
+def find_bad_numbers(
+    cells: pl.DataFrame, column: str, faults: Faults, *, largest: float, required: bool, may_be_zero: bool = False
+) -> None:
+    """Add a fault for each cell that is missing (where required), no plain decimal, not positive, or too large."""
+    text, value = pl.col(column), number(column)
+    if required:
+        faults.add_rows(cells.filter(text.is_null()), lambda _: f"no {column}")
+    good = value.is_finite() & ((value >= 0) if may_be_zero else (value > 0))
+    wanted = "it must be finite and not negative" if may_be_zero else "it must be positive and finite"
+    faults.add_rows(
+        cells.filter(value.is_null() & text.is_not_null()),
+        lambda row: f"{column} {row[column]!r} is no number (write 1000.50)",
+    )
+    faults.add_rows(cells.filter(~good), lambda row: f"{column} is {row[column]}: {wanted}")
+    faults.add_rows(cells.filter(good & (value >= largest)), lambda row: f"{column} {row[column]} is beyond reason")
+    faults.add_rows(
+        cells.filter(good & ~text.str.contains(DECIMAL)),
+        lambda row: f"{column} {row[column]!r} is no plain decimal number",
+    )
 
 
 def find_bad_texts(
