@@ -51,7 +51,7 @@ _RATE: Final = _words(
 )  # fmt: skip
 _STATE: Final = _words(
     "missing trie node", "header not found", "block not found", "unknown block", "no state available",
-    "state (is )?not available", "state (is )?unavailable", "historical state", "state histories", "prun(ed|ing)",
+    "state (0x[0-9a-f]+ )?(is )?(not |un)available", "historical state", "state histories", "prun(ed|ing)",
     "archive", "could not find block", "cannot find block", "blockoutofrange", "block is out of range",
     "block height .*(beyond|out of)", "beyond (current )?head", "after last accepted block", "greater than latest",
     "after the latest block", "block .* (does not|doesn't) exist", "proof window", "state already discarded",

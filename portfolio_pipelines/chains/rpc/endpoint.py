@@ -71,6 +71,7 @@ class Endpoint:
         self.height: int | None = None
         self.height_at = float("-inf")
         self.in_step = True
+        self.assigned = 0  # requests that were given to it and are not over
         self._is_of_this_chain = False
         self._preparing: asyncio.Lock | None = None
         self.facts = Facts.load(

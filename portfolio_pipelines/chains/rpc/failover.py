@@ -37,8 +37,8 @@ Ask = Callable[[Endpoint, Effort], Awaitable[Any]]
 class _Course:
     """How one read went so far."""
 
-    def __init__(self, question: Question) -> None:
-        self.question = question
+    def __init__(self, question: Question, size: int) -> None:
+        self.question, self.size = question, size  # what stands for all, and how many there are
         self.failures: dict[Endpoint, RpcError] = {}
         self.excluded: set[Endpoint] = set()  # no use to ask it again
         self.tried: set[Endpoint] = set()  # in this round
@@ -91,7 +91,7 @@ class Failover:
 
         if not question.is_read:
             return await self._once(ask)
-        return await self._attempts(question, ask, among)
+        return await self._attempts(question, 1, ask, among)
 
     async def read_many(self, questions: Sequence[Question]) -> list[Any]:
         """Results of reads in one body, RpcErrors among them. The newest block that they need stands for all."""
@@ -100,7 +100,7 @@ class Failover:
         async def ask(endpoint: Endpoint, effort: Effort) -> list[Any]:
             return await endpoint.ask_many(questions, effort)
 
-        results: list[Any] = await self._attempts(newest, ask, None)
+        results: list[Any] = await self._attempts(newest, len(questions), ask, None)
         return results
 
     def largest_batch(self) -> int:
@@ -123,8 +123,8 @@ class Failover:
             raise self._nobody({})
         return await ask(order[0], Effort(self._clock))
 
-    async def _attempts(self, question: Question, ask: Ask, among: Collection[Endpoint] | None) -> Any:
-        effort, course = Effort(self._clock), _Course(question)
+    async def _attempts(self, question: Question, size: int, ask: Ask, among: Collection[Endpoint] | None) -> Any:
+        effort, course = Effort(self._clock), _Course(question, size)
         left = self._policy.attempts + len(self.endpoints) - 1
         rounds, circuit_wait = 0, self._policy.circuit_patience_seconds
         while left > 0 and effort.busy() < self._policy.deadline_seconds:
@@ -155,6 +155,13 @@ class Failover:
         raise self._nobody(course.failures, among)
 
     async def _hedged(self, order: Sequence[Endpoint], ask: Ask, effort: Effort, course: _Course) -> Any:
+        order[0].assigned += course.size  # at once: who chooses next must see it
+        try:
+            return await self._first_answer(order, ask, effort, course)
+        finally:
+            order[0].assigned -= course.size
+
+    async def _first_answer(self, order: Sequence[Endpoint], ask: Ask, effort: Effort, course: _Course) -> Any:
         """Ask the first; if it takes unusually long, the second as well, and take what comes first."""
         primary, second = order[0], self._second(order)
         self._hedge_credit = min(self._hedge_credit + self._policy.hedge_share, MOST_HEDGE_CREDIT)
@@ -240,4 +247,4 @@ class Failover:
 def _expected_seconds(endpoint: Endpoint) -> float:
     """How long an answer may take there; failures make it longer."""
     typical = endpoint.record.typical_seconds / max(endpoint.record.score, WORST_SCORE)
-    return endpoint.pacer.expected_wait() + typical
+    return max(endpoint.pacer.expected_wait(), endpoint.assigned / endpoint.pacer.per_second) + typical
