@@ -147,6 +147,7 @@ class _ChainFile:
 
     def __init__(self, shipped: Mapping[str, Mapping[str, Any]], environment: Mapping[str, str]) -> None:
         self.rows: dict[str, Row] = {slug: {**row} for slug, row in shipped.items()}
+        self.shipped_urls = {url for row in shipped.values() for url in row.get("endpoints", ())}
         self.environment = environment
         self.faults: list[str] = []
         self.deployments: dict[int, Mapping[str, Any]] = {}
@@ -228,8 +229,8 @@ class _ChainFile:
             self.faults.append(f"{place}: {error}")
             return False
         if missing := [name for name in NEEDED_OF_A_CHAIN if name not in written]:
-            meant = values.suggestion(slug, self.rows) or f"; a new one needs {', '.join(missing)}"
-            self.faults.append(f"{place}: {slug} is no known chain{meant}")
+            meant = values.suggestion(slug, self.rows)
+            self.faults.append(f"{place}: {slug} is no known chain{meant}; a new one needs {', '.join(missing)}")
             return False
         taken = [known for known, row in self.rows.items() if row["chain_id"] == checked.get("chain_id")]
         if taken:
@@ -260,6 +261,8 @@ class _ChainFile:
             ]
 
     def _ready(self, place: str, url: str, *, enabled: bool) -> str:
+        if url in self.shipped_urls:  # known to be good; checking hundreds anew would cost most of the load
+            return url
         try:
             if enabled:
                 return resolve_url(url, self.environment)
