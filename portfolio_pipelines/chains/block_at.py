@@ -3,6 +3,7 @@
 Belongs here: the search over timestamps. Which moments are wanted is the caller's.
 """
 
+import math
 from collections.abc import Sequence
 
 from portfolio_pipelines.chains.rpc.errors import BadAnswer
@@ -11,6 +12,7 @@ from portfolio_pipelines.chains.rpc.node import Block, Node
 _ENDPOINT = "its endpoints"  # a node hides which of them answered
 _RATE_SAMPLE = 1_000  # blocks over which the pace of the chain is measured first
 _MARGIN = 0.02  # how far a guess from the pace is moved outwards, so that the next one most likely closes the bracket
+_TRUNCATION = 0.01  # of the bracket, at first: how far a look is moved towards the middle
 
 
 async def last_block_before(node: Node, moment: int, newest: Block, *, first_block: int = 0) -> Block | None:
@@ -54,24 +56,20 @@ class _Search:
         before = await self._some_block_before(moment, after)
         if before is None:
             return None
-        wide = 0
+        first_gap, reads = after.number - before.number, 0
         while after.number - before.number > 1:
-            gap = after.number - before.number
-            # Where the timestamps say, unless that did not halve the bracket twice: then in the middle.
-            share = (moment - before.timestamp) / max(after.timestamp - before.timestamp, 1)
-            step = gap // 2 if wide > 1 else min(max(round(share * gap), 1), gap - 1)
-            middle = await self._read(before.number + step)
+            middle = await self._read(before.number + _step(before, after, moment, first_gap, reads))
+            reads += 1
             if middle.timestamp < moment:
                 before = middle
             else:
                 after = middle
-            wide = wide + 1 if after.number - before.number > gap // 2 else 0
         if after.parent_hash and after.parent_hash != before.hash:
             self._lie(f"block {before.number} {before.hash} is not the parent of block {after.number} {after.hash}")
         return before
 
     async def _some_block_before(self, moment: int, after: Block) -> Block | None:
-        """A block older than the moment, found by the pace of the chain just after it, then in growing steps."""
+        """A block older than the moment, found by the pace of the chain after it, then in growing steps."""
         known = [block for block in self.seen.values() if block.timestamp < moment]
         if known:
             return max(known, key=lambda block: block.number)
@@ -83,7 +81,8 @@ class _Search:
             elapsed, blocks = after.timestamp - sample.timestamp, after.number - sample.number
             pace = blocks / elapsed if elapsed > 0 else 1.0
             step = max(int((sample.timestamp - moment) * pace * (1 + _MARGIN)) + 1, step * 2)
-            sample = await self._read(max(sample.number - step, self.first_block))
+            # At most half of the way down: the first block often claims to be of 1970, and misleads the search.
+            sample = await self._read(max(sample.number - step, (sample.number + self.first_block) // 2))
         return sample
 
     async def _read(self, number: int) -> Block:
@@ -103,3 +102,22 @@ class _Search:
 
     def _lie(self, message: str) -> None:
         raise BadAnswer(self.node.name, _ENDPOINT, message)
+
+
+def _step(before: Block, after: Block, moment: int, first_gap: int, reads: int) -> int:
+    """How many blocks after `before` to look next.
+
+    The method of Oliveira and Takahashi (ITP, 2020) on whole numbers: where the timestamps say, moved a little towards
+    the middle so that the bracket shrinks from both ends, and never so far from the middle that halving would have
+    been done sooner.
+    """
+    gap = after.number - before.number
+    share = (moment - before.timestamp) / max(after.timestamp - before.timestamp, 1)
+    middle, said = gap / 2, share * gap
+    towards = 1 if middle >= said else -1
+    moved = _TRUNCATION * gap**2 / first_gap
+    guess = said + towards * moved if moved <= abs(middle - said) else middle
+    most_reads = math.ceil(math.log2(first_gap)) + 1
+    free = max(2.0 ** (most_reads - reads) / 2 - middle, 0.0)
+    guess = guess if abs(guess - middle) <= free else middle - towards * free
+    return min(max(round(guess), 1), gap - 1)

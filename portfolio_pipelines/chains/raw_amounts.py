@@ -20,11 +20,11 @@ def raw_columns(values: Iterable[int | None], name: str = "raw") -> tuple[pl.Ser
 
     A value that does not fit is 0x and 64 lower-case hex digits, with a minus in front where it is below zero.
     """
-    decimals: list[int | None] = []
+    decimals: list[Decimal | None] = []  # integers above 64 bits beside smaller ones make no DECIMAL series
     texts: list[str | None] = []
     for value in values:
         fits = value is None or -LARGEST <= value <= LARGEST
-        decimals.append(value if fits else None)
+        decimals.append(Decimal(value) if fits and value is not None else None)
         texts.append(None if fits or value is None else f"{'-' if value < 0 else ''}0x{abs(value):064x}")
     return pl.Series(name, decimals, dtype=RAW), pl.Series(f"{name}_hex", texts, dtype=pl.String)
 
