@@ -65,4 +65,4 @@ def growth_inside(tick: int, lower_tick: int, upper_tick: int, lower: int, upper
 
 def owed(recorded: int, liquidity: int, inside: int, inside_before: int) -> int:
     """Tokens owed to liquidity: what was recorded, and its part of the growth since. Wraps at 2^128, as on chain."""
-    return recorded + (((inside - inside_before) & _256_BITS) * liquidity >> 128) & _128_BITS
+    return (recorded + (((inside - inside_before) & _256_BITS) * liquidity >> 128)) & _128_BITS

@@ -54,9 +54,9 @@ async def read_records(
         try:
             answer = await _run_program(node, some, index, most, block, deployment)
         except TooMuch:
-            if most == 1 and wallets_a_call == 1:
+            if most == len(some) == 1:
                 raise
-            most, wallets_a_call = max(most // 2, 1), max(wallets_a_call // 2, 1)
+            most, wallets_a_call = max(most // 2, 1), max(len(some) // 2, 1)
             continue
         if answer is None:
             return await _ask_contracts(node, wallets, block, deployment, faults, multicall3)
