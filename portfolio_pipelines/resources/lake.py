@@ -47,6 +47,13 @@ class Lake:
             for path in (self.root / table).glob("date=*/chain=*/data.parquet")
         }
 
+    def days_of_chain(self, table: str, chain: str) -> set[date]:
+        """The days on which a chain has a file."""
+        return {
+            date.fromisoformat(path.parts[-3].removeprefix("date="))
+            for path in (self.root / table).glob(f"date=*/chain={chain}/data.parquet")
+        }
+
     def read_chain(
         self, table: str, day: date, chain: str, schema: pl.Schema, columns: Sequence[str] | None = None
     ) -> pl.DataFrame:

@@ -1,0 +1,186 @@
+"""Reading one chain at one block: balances, transfers and positions of the wallets that people watch.
+
+Belongs here: what is asked of a chain, and the form of the answer. Not here: how a family of chains reads (`evm`,
+`families`), and what becomes of the answer (`balance_state`).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import polars as pl
+
+from portfolio_pipelines.chains.discovery import TRANSFERS
+from portfolio_pipelines.chains.families import BalanceSource
+from portfolio_pipelines.chains.protocols.positions import Position
+from portfolio_pipelines.chains.raw_amounts import RAW
+from portfolio_pipelines.chains.rpc.node import Block
+from portfolio_pipelines.chains.token_facts import TOKEN_FACTS
+
+NATIVE: Final = "native"
+"""Stands for the address of a chain's own coin."""
+
+HOLDINGS_SCHEMA: Final = pl.Schema({"wallet_key": pl.Int32(), "token": pl.String(), "raw": RAW, "raw_hex": pl.String()})
+UNREAD_SCHEMA: Final = pl.Schema({"wallet_key": pl.Int32(), "token": pl.String(), "why": pl.String()})
+PAIRS_SCHEMA: Final = pl.Schema({"wallet_key": pl.Int32(), "token": pl.String()})
+
+
+@dataclass(frozen=True, slots=True)
+class ChainQuestion:
+    """What to read of one chain.
+
+    Attributes:
+        wallets: Columns wallet_key and address, each once: all that are watched on the chain.
+        due: Keys of the wallets whose balances are read now; transfers are looked for of all.
+        tokens: Contracts that are read for every due wallet; the chain's own coin always is.
+        pairs: Further contracts, each for one wallet (PAIRS_SCHEMA): found by transfers, or held at the last read.
+        known_tokens: Contracts whose symbol and decimals need not be asked for.
+        pair_tokens: Tokens of Uniswap v2 pairs and their like that some wallet holds.
+        position_holders: Keys of wallets that had positions at the last read.
+        previous: Block of the last good read of this chain, from which transfers are looked for; None without one.
+        look_back: How long before a first read transfers are looked for, so that tokens are found; seconds.
+        newcomers: Keys of wallets that were never read here: they get the look-back, too.
+    """
+
+    wallets: pl.DataFrame
+    due: frozenset[int]
+    tokens: Sequence[str]
+    pairs: pl.DataFrame
+    known_tokens: frozenset[str] = frozenset()
+    pair_tokens: Sequence[str] = ()
+    position_holders: frozenset[int] = frozenset()
+    previous: Block | None = None
+    look_back: int = 0
+    newcomers: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReading:
+    """What a chain answered. A pair that was asked for is in `balances`, in `unread`, or zero.
+
+    Attributes:
+        block: The block everything was read at.
+        read: Keys of the wallets whose balances were read.
+        tokens: Contracts that were read for all of them.
+        pairs: Further pairs that were read.
+        balances: HOLDINGS_SCHEMA, none of them zero.
+        unread: Pairs whose balance could not be read (UNREAD_SCHEMA): missing, not zero.
+        transfers: Columns of `discovery.TRANSFERS`, since the block after `previous`.
+        is_scanned: Whether `transfers` holds all of them.
+        positions: Of the wallets in `position_wallets`.
+        position_wallets: Whose positions were looked for.
+        unread_protocols: Protocols, as they name themselves in positions, that could not be read, and why.
+        new_tokens: What tokens that were not known say of themselves (`token_facts.TOKEN_FACTS`).
+        faults: What went wrong beside that, in words.
+    """
+
+    block: Block
+    read: frozenset[int]
+    tokens: Sequence[str]
+    pairs: pl.DataFrame
+    balances: pl.DataFrame
+    unread: pl.DataFrame
+    transfers: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=TRANSFERS))
+    is_scanned: bool = False
+    positions: Sequence[Position] = ()
+    position_wallets: frozenset[int] = frozenset()
+    unread_protocols: dict[str, str] = field(default_factory=dict)
+    new_tokens: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=TOKEN_FACTS))
+    faults: Sequence[str] = ()
+
+
+class ChainReader(Protocol):
+    """Reads one chain, of whatever family."""
+
+    async def newest(self) -> Block:
+        """The newest block that everybody knows of.
+
+        Raises:
+            RpcError: If no endpoint gave one.
+        """
+        ...
+
+    async def at_close(self, end: int) -> Block | None:
+        """The last block before a moment (seconds since 1970); None where the past cannot be read.
+
+        Raises:
+            RpcError: If no endpoint gave it.
+        """
+        ...
+
+    async def hash_of(self, number: int) -> str | None:
+        """Hash of the block that stands at a number now; None when there is none (any more).
+
+        Raises:
+            RpcError: If no endpoint said it.
+        """
+        ...
+
+    async def read(self, question: ChainQuestion, block: Block) -> ChainReading:
+        """Balances, transfers and positions at a block.
+
+        Raises:
+            RpcError: If the balances could not be read. Transfers and positions that could not are told in the answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlainReader:
+    """A chain of a family without logs and protocols of ours: Solana, Bitcoin.
+
+    Args:
+        source: Its balances.
+        facts: Says what tokens are (`token_facts.TOKEN_FACTS`), by their addresses at a block; None where a family has
+            no tokens.
+    """
+
+    source: BalanceSource
+    facts: Callable[[Sequence[str], int], Awaitable[pl.DataFrame]] | None = None
+
+    async def newest(self) -> Block:
+        """See `ChainReader.newest`."""
+        return await self.source.newest()
+
+    async def at_close(self, end: int) -> Block | None:
+        """See `ChainReader.at_close`."""
+        from datetime import UTC, datetime
+
+        return await self.source.at_close(datetime.fromtimestamp(end, UTC))
+
+    async def hash_of(self, number: int) -> str | None:  # noqa: ARG002 their blocks are final when they are read
+        """Not compared: Solana's are read when they are final, Bitcoin's heights have no lookup that is worth it."""
+        return None
+
+    async def read(self, question: ChainQuestion, block: Block) -> ChainReading:
+        """See `ChainReader.read`. Tokens beyond those asked for come along where the family finds them."""
+        due = question.wallets.filter(pl.col("wallet_key").is_in(list(question.due)))
+        tokens = sorted({*question.tokens, *question.pairs["token"]} - {NATIVE})
+        keys = due["wallet_key"]
+        answer = await self.source.balances(due["address"].to_list(), tokens, block)
+        names = pl.Series("token", [NATIVE, *tokens], dtype=pl.String)
+
+        def pairs(frame: pl.DataFrame) -> list[pl.Series]:
+            return [keys.gather(frame["wallet"]).alias("wallet_key"), names.gather(frame["column"])]
+
+        found = answer.discovered
+        balances = pl.concat(
+            [
+                pl.DataFrame([*pairs(answer.balances), answer.balances["raw"], answer.balances["raw_hex"]]),
+                pl.DataFrame(
+                    [keys.gather(found["wallet"]).alias("wallet_key"), found["token"], found["raw"], found["raw_hex"]]
+                ),
+            ]
+        )
+        unread = pl.DataFrame([*pairs(answer.failed), answer.failed["why"]])
+        unknown = sorted({*found["token"]} - question.known_tokens)
+        new = await self.facts(unknown, block.number) if self.facts and unknown else pl.DataFrame(schema=TOKEN_FACTS)
+        return ChainReading(
+            block=block,
+            read=frozenset(keys.to_list()),
+            tokens=[NATIVE, *tokens],
+            pairs=found.select(keys.gather(found["wallet"]).alias("wallet_key"), "token").cast(PAIRS_SCHEMA),
+            balances=balances.cast(HOLDINGS_SCHEMA).sort("wallet_key", "token"),
+            unread=unread.cast(UNREAD_SCHEMA),
+            new_tokens=new,
+        )

@@ -1,0 +1,274 @@
+"""Reading an EVM chain: balances first, then what moved, then positions; all at one block.
+
+Belongs here: the order of things, and what a failure costs. Balances are all or nothing: without them there is no
+reading. Transfers or a protocol that cannot be read are told in the answer and spoil nothing else.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from portfolio_pipelines.chains.addresses import address_array
+from portfolio_pipelines.chains.block_at import last_block_before
+from portfolio_pipelines.chains.chain_reading import (
+    HOLDINGS_SCHEMA,
+    NATIVE,
+    PAIRS_SCHEMA,
+    UNREAD_SCHEMA,
+    ChainQuestion,
+    ChainReading,
+)
+from portfolio_pipelines.chains.deployments import Deployments
+from portfolio_pipelines.chains.discovery import TRANSFERS, Cursor, scan_transfers
+from portfolio_pipelines.chains.log_ranges import Reach
+from portfolio_pipelines.chains.protocols import aave_v3, compound_v3, uniswap_v2, uniswap_v3
+from portfolio_pipelines.chains.protocols.faults import PositionFault
+from portfolio_pipelines.chains.protocols.positions import Position
+from portfolio_pipelines.chains.reader.balances import Balances, ReaderLimits, amounts, read_balances
+from portfolio_pipelines.chains.registry import Chain
+from portfolio_pipelines.chains.reorganisations import block_of
+from portfolio_pipelines.chains.rpc.errors import RpcError
+from portfolio_pipelines.chains.rpc.node import Block, Node
+from portfolio_pipelines.chains.token_facts import TOKEN_FACTS, token_facts
+
+PAIR_SYMBOLS: Final = frozenset({"UNI-V2", "SLP"})
+"""Symbols of pairs of Uniswap v2 and Sushiswap. Anybody may call a token so: the factory is asked whether it is one."""
+GROUP: Final = 64  # wallets whose further tokens are read together
+
+
+@dataclass
+class EvmReader:
+    """Reads one EVM chain. Keep it for as long as the node: it learns what the node takes.
+
+    Args:
+        node: The chain's endpoints.
+        chain: Its row of the registry.
+        deployments: Where protocols stand on it.
+        wrapped_native: Contracts that log a deposit of the coin as Deposit, without a Transfer.
+    """
+
+    node: Node
+    chain: Chain
+    deployments: Deployments
+    wrapped_native: Sequence[str] = ()
+    limits: ReaderLimits = field(default_factory=ReaderLimits)
+    reach: Reach = field(default_factory=Reach)
+
+    async def newest(self) -> Block:
+        """See `ChainReader.newest`."""
+        return await self.node.block()
+
+    async def at_close(self, end: int) -> Block | None:
+        """See `ChainReader.at_close`."""
+        return await last_block_before(self.node, end, await self.node.block())
+
+    async def hash_of(self, number: int) -> str | None:
+        """See `ChainReader.hash_of`."""
+        answer = await self.node.request("eth_getBlockByNumber", [hex(number), False])
+        return None if answer is None else block_of(self.node, answer).hash
+
+    async def read(self, question: ChainQuestion, block: Block) -> ChainReading:
+        """See `ChainReader.read`."""
+        faults: list[str] = []
+        due = question.wallets.filter(_is_in("wallet_key", question.due)).sort("wallet_key")
+        transfers, earlier, is_scanned = await self._transfers(question, block, faults)
+        found = self._found_pairs(question, pl.concat([transfers, earlier]))
+        holdings, unread = await self._balances(due, question.tokens, block)
+        pairs = (
+            pl.concat([question.pairs, found])
+            .unique()
+            .filter(~_is_in("token", [NATIVE, *question.tokens]) & _is_in("wallet_key", question.due))
+        )
+        more, more_unread = await self._pair_balances(due, pairs, block)
+        balances = pl.concat([holdings, more]).sort("wallet_key", "token")
+        new_tokens = await self._facts({*pairs["token"]} - question.known_tokens, block, faults)
+        users = frozenset(balances["wallet_key"]) | frozenset(found["wallet_key"]) | question.position_holders
+        positions, unread_protocols = await self._positions(
+            due.filter(_is_in("wallet_key", users)), question, new_tokens, block
+        )
+        tokens_inside = {amount.token for position in positions for amount in position.amounts}
+        receipts = {position.receipt_token for position in positions if position.receipt_token}
+        unknown = (tokens_inside | receipts) - question.known_tokens - set(new_tokens["token"])
+        return ChainReading(
+            block=block,
+            read=frozenset(due["wallet_key"]),
+            tokens=[NATIVE, *question.tokens],
+            pairs=pairs,
+            balances=balances,
+            unread=pl.concat([unread, more_unread]),
+            transfers=transfers,
+            is_scanned=is_scanned,
+            positions=positions,
+            position_wallets=users & question.due,
+            unread_protocols=unread_protocols,
+            new_tokens=pl.concat([new_tokens, await self._facts(unknown, block, faults)]),
+            faults=faults,
+        )
+
+    async def _balances(
+        self, wallets: pl.DataFrame, tokens: Sequence[str], block: Block, *, native: bool = True
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """HOLDINGS_SCHEMA and UNREAD_SCHEMA of every wallet in every token."""
+        answer = await read_balances(
+            self.node,
+            address_array(wallets["address"].to_list()),
+            address_array(tokens),
+            block,
+            multicall=self._multicall_at(block),
+            limits=self.limits,
+            native=native,
+        )
+        names = pl.Series("token", [*([NATIVE] if native else []), *tokens], dtype=pl.String)
+        return _frames(answer, wallets["wallet_key"], names)
+
+    async def _pair_balances(
+        self, wallets: pl.DataFrame, pairs: pl.DataFrame, block: Block
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The same for single pairs, in groups of wallets; what a group reads beyond its pairs is not kept."""
+        holdings, unread = [pl.DataFrame(schema=HOLDINGS_SCHEMA)], [pl.DataFrame(schema=UNREAD_SCHEMA)]
+        keys = pairs["wallet_key"].unique().sort()
+        for start in range(0, len(keys), GROUP):
+            some = keys.slice(start, GROUP)
+            wanted = pairs.filter(_is_in("wallet_key", some))
+            group = wallets.filter(_is_in("wallet_key", some))
+            held, lost = await self._balances(group, sorted(set(wanted["token"])), block, native=False)
+            holdings.append(held.join(wanted, on=["wallet_key", "token"], how="semi"))
+            unread.append(lost.join(wanted, on=["wallet_key", "token"], how="semi"))
+        return pl.concat(holdings), pl.concat(unread)
+
+    async def _transfers(
+        self, question: ChainQuestion, block: Block, faults: list[str]
+    ) -> tuple[pl.DataFrame, pl.DataFrame, bool]:
+        """Transfers since the last read; those of newcomers in the time before, to find their tokens; whether all."""
+        nothing = pl.DataFrame(schema=TRANSFERS)
+        previous, wallets = question.previous, question.wallets
+        try:
+            if previous is None:
+                return nothing, await self._look_back(wallets, question.look_back, block), False
+            newcomers = wallets.filter(_is_in("wallet_key", question.newcomers))
+            earlier = await self._look_back(newcomers, question.look_back, previous)
+            cursor = Cursor(((previous.number, previous.hash),))
+            return await self._scan(wallets, block, cursor, previous.number + 1), earlier, True
+        except RpcError as error:
+            faults.append(f"transfers: {error}")
+            return nothing, nothing, False
+
+    async def _look_back(self, wallets: pl.DataFrame, seconds: int, block: Block) -> pl.DataFrame:
+        if wallets.is_empty() or seconds <= 0:
+            return pl.DataFrame(schema=TRANSFERS)
+        start = await last_block_before(self.node, block.timestamp - seconds, block)
+        return await self._scan(wallets, block, None, start.number + 1 if start else 0)
+
+    async def _scan(self, wallets: pl.DataFrame, last: Block, cursor: Cursor | None, first: int) -> pl.DataFrame:
+        addresses = address_array(wallets["address"].unique().to_list())
+        ranges = scan_transfers(
+            self.node,
+            addresses,
+            last,
+            cursor=cursor,
+            first_block=first,
+            wrapped_native=self.wrapped_native,
+            reach=self.reach,
+        )
+        return pl.concat([pl.DataFrame(schema=TRANSFERS), *[scanned.transfers async for scanned in ranges]])
+
+    @staticmethod
+    def _found_pairs(question: ChainQuestion, transfers: pl.DataFrame) -> pl.DataFrame:
+        """The (wallet, token) that transfers show; tokens of ERC-721 are no balances."""
+        amounts_moved = transfers.filter(pl.col("kind") == "erc20")
+        sides = [
+            question.wallets.join(amounts_moved.select(pl.col(side).alias("address"), "token"), on="address").select(
+                "wallet_key", "token"
+            )
+            for side in ("sender", "receiver")
+        ]
+        return pl.concat(sides).cast(PAIRS_SCHEMA).unique().sort("wallet_key", "token")
+
+    async def _facts(self, tokens: set[str], block: Block, faults: list[str]) -> pl.DataFrame:
+        if not tokens:
+            return pl.DataFrame(schema=TOKEN_FACTS)
+        try:
+            return await token_facts(self.node, sorted(tokens), block.number)
+        except RpcError as error:
+            faults.append(f"facts of new tokens: {error}")
+            return pl.DataFrame(schema=TOKEN_FACTS)
+
+    async def _positions(
+        self, wallets: pl.DataFrame, question: ChainQuestion, new_tokens: pl.DataFrame, block: Block
+    ) -> tuple[list[Position], dict[str, str]]:
+        """Positions of every protocol of the chain; a protocol that cannot be read is named with the reason."""
+        if wallets.is_empty():
+            return [], {}
+        known, owners = self.deployments, wallets["address"].to_list()
+        multicall = self._multicall_at(block)
+        pair_tokens = [*question.pair_tokens, *new_tokens.filter(_is_in("symbol", PAIR_SYMBOLS))["token"]]
+        collected: dict[str, list[PositionFault]] = {}
+
+        def faults_of(protocol: str) -> list[PositionFault]:
+            return collected.setdefault(protocol, [])
+
+        readings: dict[str, Callable[[], Awaitable[list[Position]]]] = {}
+        if (manager := known.uniswap_v3) is not None:
+            readings["uniswap_v3"] = lambda: uniswap_v3.read_positions(
+                self.node, owners, block, manager, multicall3=multicall, faults=faults_of("uniswap_v3")
+            )
+        if known.uniswap_v2_factories and pair_tokens:
+            factories = {pair.factory: pair.protocol for pair in known.uniswap_v2_factories}
+            readings["uniswap_v2"] = lambda: uniswap_v2.read_positions(
+                self.node, owners, block, factories, sorted(set(pair_tokens)),
+                multicall3=multicall, limits=self.limits, faults=faults_of("uniswap_v2"),
+            )  # fmt: skip
+        if known.aave_v3:
+            markets = [aave_v3.AaveMarket(market.market, market.pool) for market in known.aave_v3]
+            readings["aave_v3"] = lambda: aave_v3.read_positions(
+                self.node, owners, block, markets,
+                multicall3=multicall, limits=self.limits, faults=faults_of("aave_v3"),
+            )  # fmt: skip
+        if known.compound_v3:
+            comets = [compound_v3.CompoundMarket(market.market, market.comet) for market in known.compound_v3]
+            readings["compound_v3"] = lambda: compound_v3.read_positions(
+                self.node, owners, block, comets, multicall3=multicall, faults=faults_of("compound_v3")
+            )
+        answers = await asyncio.gather(*(reading() for reading in readings.values()), return_exceptions=True)
+        positions: list[Position] = []
+        unread = {protocol: "; ".join(map(str, some[:3])) for protocol, some in collected.items() if some}
+        for protocol, answer in zip(readings, answers, strict=True):
+            if isinstance(answer, RpcError | PositionFault):
+                unread[protocol] = str(answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                positions += answer
+        return positions, unread
+
+    def _multicall_at(self, block: Block) -> str | None:
+        """Multicall3, unless it was deployed after the block."""
+        return self.chain.multicall3 if block.number >= (self.chain.multicall3_block or 0) else None
+
+
+def _frames(answer: Balances, keys: pl.Series, names: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
+    raw, raw_hex = amounts(answer.words)
+    offset = 0 if names.len() and names[0] == NATIVE else 1
+    lying = set(answer.lying_columns.tolist())
+
+    def pairs(wallet: NDArray[np.int32], column: NDArray[np.int32]) -> list[pl.Series]:
+        return [keys.gather(wallet).alias("wallet_key").cast(pl.Int32), names.gather(column - offset)]
+
+    holdings = pl.DataFrame([*pairs(answer.wallet, answer.column), raw.alias("raw"), raw_hex.alias("raw_hex")]).cast(
+        HOLDINGS_SCHEMA
+    )
+    why = pl.Series(
+        "why",
+        ["the token lies" if column in lying else "the token does not answer" for column in answer.failed_column],
+        dtype=pl.String,
+    )
+    return holdings, pl.DataFrame([*pairs(answer.failed_wallet, answer.failed_column), why]).cast(UNREAD_SCHEMA)
+
+
+def _is_in(column: str, values: object) -> pl.Expr:
+    return pl.col(column).is_in(pl.Series(list(values)).implode())  # type: ignore[call-overload]
