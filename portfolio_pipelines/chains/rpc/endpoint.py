@@ -34,6 +34,7 @@ from portfolio_pipelines.chains.rpc.questions import Question
 from portfolio_pipelines.chains.rpc.replies import ReplyReader
 from portfolio_pipelines.chains.rpc.transport import AnswerTooLong, Reply, Transport, TransportFault
 
+WORST_SCORE: Final = 0.05
 LOOK_AGAIN_SECONDS: Final = 1.0  # a height older than this is asked again before an endpoint counts as behind
 
 T = TypeVar("T")
@@ -72,6 +73,8 @@ class Endpoint:
         self.height_at = float("-inf")
         self.in_step = True
         self.assigned = 0  # requests that were given to it and are not over
+        self.is_silent = False  # did not tell its height in time when last asked, and has not answered since
+        self._under_way: dict[object, float] = {}  # since when, oldest first
         self._is_of_this_chain = False
         self._preparing: asyncio.Lock | None = None
         self.facts = Facts.load(
@@ -87,6 +90,14 @@ class Endpoint:
     def is_local(self) -> bool:
         """Whether it runs on this machine."""
         return self._address.is_local
+
+    def expected_seconds(self) -> float:
+        """How long an answer may take: its queue, its usual time, its failures, and what it is silent about now."""
+        queue = max(self.pacer.expected_wait(), self.assigned / self.pacer.per_second)
+        typical = self.record.typical_seconds / max(self.record.score, WORST_SCORE)
+        now = self._around.clock.monotonic()
+        silence = now - next(iter(self._under_way.values()), now)
+        return queue + max(typical, silence, self._around.policy.attempt_seconds if self.is_silent else 0.0)
 
     @property
     def largest_batch(self) -> int:
@@ -180,6 +191,8 @@ class Endpoint:
             if not self.circuit.begin(began):
                 raise CircuitOpen(self.where.chain, self.name, f"left alone after {self.record.last_error}")
             self.record.requests += 1
+            exchange = object()
+            self._under_way[exchange] = began
             try:
                 return await self._around.transport.post(
                     self._address, body, seconds=seconds, largest=policy.largest_answer_bytes
@@ -197,6 +210,7 @@ class Endpoint:
                 self.circuit.abandoned()
                 raise
             finally:
+                del self._under_way[exchange]
                 self.record.took(method, clock.monotonic() - began)
         finally:
             self.pacer.release(size)
@@ -246,6 +260,7 @@ class Endpoint:
         else:
             self.record.judged(good=True)
             self.record.last_success_at = wall
+            self.is_silent = False
             self.circuit.succeeded()
             self.pacer.succeeded()
             if isinstance(error, TooMuch) and error.largest is not None:

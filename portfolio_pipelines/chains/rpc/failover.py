@@ -28,7 +28,6 @@ FINAL: Final = (Reverted, InvalidRequest, TooMuch)  # asking again, or elsewhere
 ALL: Final = "all endpoints"
 NEAR_THE_HEAD_BLOCKS: Final = 64  # a block so new may be missing at one machine behind an endpoint, and come
 TRIES_FOR_A_NEW_BLOCK: Final = 3
-WORST_SCORE: Final = 0.05
 MOST_HEDGE_CREDIT: Final = 5.0
 
 Ask = Callable[[Endpoint, Effort], Awaitable[Any]]
@@ -115,7 +114,7 @@ class Failover:
             for endpoint in self.endpoints
             if (endpoint.in_step if among is None else endpoint in among) and endpoint.circuit.state(now) != "open"
         ]
-        return sorted(usable, key=_expected_seconds)
+        return sorted(usable, key=Endpoint.expected_seconds)
 
     async def _once(self, ask: Ask) -> Any:
         order = self.in_order()
@@ -242,9 +241,3 @@ class Failover:
             pauses = [error.retry_after for error in failures.values() if isinstance(error, RateLimited)]
             return RateLimited(self._chain, ALL, message, min((pause for pause in pauses if pause), default=None))
         return kind(self._chain, ALL, message)
-
-
-def _expected_seconds(endpoint: Endpoint) -> float:
-    """How long an answer may take there; failures make it longer."""
-    typical = endpoint.record.typical_seconds / max(endpoint.record.score, WORST_SCORE)
-    return max(endpoint.pacer.expected_wait(), endpoint.assigned / endpoint.pacer.per_second) + typical

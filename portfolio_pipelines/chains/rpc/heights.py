@@ -159,7 +159,8 @@ class Heights:
                 if told and until is None:
                     until = self._clock.monotonic() + self._policy.heights_grace_seconds
         finally:
-            for task in tasks:
+            for task, endpoint in tasks.items():
+                endpoint.is_silent = endpoint.is_silent or task in waiting
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return told
