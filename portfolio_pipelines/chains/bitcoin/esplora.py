@@ -92,7 +92,7 @@ class EsploraClient:
             "/blocks/tip/hash", lambda reply, where: answers.hash_of(answers.text_of(reply, where), where), at
         )
 
-    async def hash_at(self, height: int, at: str) -> str:
+    async def hash_at(self, height: int, at: str | None = None) -> str:
         """Hash of the block of a height as a server knows it.
 
         Raises:

@@ -100,6 +100,17 @@ class BitcoinSource:
             ((row, NATIVE, why) for row, why in failed.items()),
         )
 
+    async def hash_of(self, number: int) -> str | None:
+        """Hash of the block that stands at a height now; None when the chain has not got so far.
+
+        Raises:
+            RpcError: If no server said it.
+        """
+        try:
+            return await self._client.hash_at(number)
+        except StateUnavailable:
+            return None
+
     async def _first_median_at(self, moment: float, newest: DatedBlock) -> int:
         """The lowest height whose median time is not before the moment; medians never fall along the chain."""
         low, low_time = -1, 0  # below the first block

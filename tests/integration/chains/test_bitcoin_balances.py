@@ -146,6 +146,17 @@ def test_a_block_that_the_server_no_longer_knows_is_an_error() -> None:
         read(addresses, chain, block=Block(500, "f" * 64, 0))
 
 
+def test_a_replaced_block_shows_in_the_hash_at_its_height() -> None:
+    chain, _ = lived(people=3, blocks=5)
+    old = block_of(chain, len(chain.blocks) - 1)
+    assert with_source(lambda source: source.hash_of(old.number), chain) == old.hash
+    chain.undo()
+    assert with_source(lambda source: source.hash_of(old.number), chain) is None
+    chain.mine(salt="another")
+    new = with_source(lambda source: source.hash_of(old.number), chain)
+    assert new == chain.blocks[-1]["id"] != old.hash
+
+
 def test_the_close_of_a_day_is_its_last_block_even_where_times_fall_along_the_chain() -> None:
     for seed in range(4):
         chain, _ = lived(people=3, blocks=120, payments=0, seed=seed)

@@ -12,7 +12,7 @@ from solders.pubkey import Pubkey
 
 from portfolio_pipelines.chains.families import BalanceSource
 from portfolio_pipelines.chains.rpc.endpoints import EndpointSettings
-from portfolio_pipelines.chains.rpc.errors import BadAnswer, RateLimited, RpcError, StateUnavailable, Unreachable
+from portfolio_pipelines.chains.rpc.errors import BadAnswer, RateLimited, StateUnavailable, Unreachable
 from portfolio_pipelines.chains.rpc.pacing import Pacers
 from portfolio_pipelines.chains.solana.client import SolanaClient
 from portfolio_pipelines.chains.solana.source import SolanaSource
@@ -277,7 +277,3 @@ def test_an_address_of_another_chain_is_refused_before_anything_is_asked(cluster
     with pytest.raises(ValueError, match="EVM chain"):
         with_source(cluster, use)
     assert cluster.requests == []
-
-
-def test_every_failure_is_an_error_of_the_chain() -> None:
-    assert all(issubclass(kind, RpcError) for _, kind in FAULTS.values())
