@@ -7,12 +7,11 @@ which wallets and tokens are asked for.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Final, Protocol
 
 import polars as pl
 
-from portfolio_pipelines.chains.raw_amounts import LARGEST, RAW
+from portfolio_pipelines.chains.raw_amounts import RAW, raw_columns
 from portfolio_pipelines.chains.rpc.node import Block
 
 NATIVE: Final = 0  # column of the chain's own coin; column 1 + i is the token at place i of the question
@@ -117,18 +116,12 @@ def asset_balances(
     return AssetBalances(
         block,
         newest_number,
-        _indexed(held, BALANCES_SCHEMA).with_columns(*_amounts(held)),
+        _indexed(held, BALANCES_SCHEMA).with_columns(*raw_columns(row[2] for row in held)),
         pl.DataFrame(missing, schema=FAILED_SCHEMA, orient="row"),
-        _indexed(found, DISCOVERED_SCHEMA).with_columns(*_amounts(found)),
+        _indexed(found, DISCOVERED_SCHEMA).with_columns(*raw_columns(row[2] for row in found)),
     )
 
 
 def _indexed(rows: Sequence[tuple[int, object, int]], schema: pl.Schema) -> pl.DataFrame:
     first, second = list(schema.items())[:2]
     return pl.DataFrame([row[:2] for row in rows], schema=[first, second], orient="row")
-
-
-def _amounts(rows: Sequence[tuple[int, object, int]]) -> tuple[pl.Series, pl.Series]:
-    raws = [Decimal(amount) if amount <= LARGEST else None for *_, amount in rows]
-    texts = [None if amount <= LARGEST else f"0x{amount:064x}" for *_, amount in rows]
-    return pl.Series("raw", raws, dtype=RAW), pl.Series("raw_hex", texts, dtype=pl.String)
