@@ -18,7 +18,7 @@ _IMITATIONS = {
     "f": "ϝғſẝꞙ",
     "g": "ɡցԍǥ",
     "h": "һнհᏂ",
-    "i": "іιɩıӏ1l|!ꭵ∣",
+    "i": "іιɩıӏꭵ∣",
     "j": "јϳʝ",
     "k": "кκƙᴋ",
     "m": "мᴍ",
@@ -36,7 +36,11 @@ _IMITATIONS = {
     "y": "уγүყ",
     "z": "ᴢʐ",
 }
-_LETTERS = str.maketrans({imitation: letter for letter, all_ in _IMITATIONS.items() for imitation in all_})
+_SMALL_CAPITALS = dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘꞯʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnopqrstuvwyz", strict=True))
+_IN_SIGNS = {chr(first + place): chr(97 + place) for first in (0x1F150, 0x1F170) for place in range(26)}  # 🅐, 🅰
+_LETTERS = str.maketrans(
+    {imitation: letter for letter, all_ in _IMITATIONS.items() for imitation in all_} | _SMALL_CAPITALS | _IN_SIGNS
+)
 _DIGITS = str.maketrans({"0": "o", "1": "i", "|": "i", "!": "i", "5": "s", "$": "s"} | dict.fromkeys("._-*'`’", ""))
 _PAIRS = (("rn", "m"), ("vv", "w"))
 # In capitals a small l passes for I, among small letters a capital I or a 1 passes for l.

@@ -27,7 +27,7 @@ _ADDRESS = re.compile(
 _HOUSE = re.compile(rf"{_DOMAIN}(?:{_HOUSE_ENDINGS})\b", re.IGNORECASE)
 _LURE = re.compile(
     r"\b(?:claims?(?:able)?|visit|airdrops?|rewards?\s*(?:at|on|token)|free\s*(?:mint|tokens?|nft)|gift(?:card)?s?\b|"
-    r"voucher|redeem|giveaway|eligible|bonus|swap\s+(?:at|on)|telegram|whatsapp|exchange\s+(?:at|on))\b",
+    r"voucher|redeem|giveaway|eligible|swap\s+(?:at|on)|telegram|whatsapp|exchange\s+(?:at|on))\b",
     re.IGNORECASE,
 )
 _MONEY = re.compile(
