@@ -1,6 +1,7 @@
 """`make bench`: a table of times and ratios. Trust the ratios: they come from one run on one machine.
 
-python -m benchmarks                    10,000 users, a year, all peers (about three minutes)
+python -m benchmarks                    10,000 users, a year, all peers; then the chains (about eight minutes)
+python -m benchmarks --only balances    the balance reader against its peers; also: users, chains
 python -m benchmarks --users 125000     the size of the requirement; the joins are left out unless --joins
 python -m benchmarks --days 1826        five years
 """
@@ -15,10 +16,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.many_chains import Size
+from benchmarks.many_chains import run as run_many_chains
 from benchmarks.population import COINS, INVESTMENTS, Population
 from benchmarks.valuation import compare
 
 PUBLISHED_DAYS = 5
+SUBJECTS = ("users", "balances", "chains")
 JOINS_UP_TO = 10_000
 TARGETS = {
     "prices to marts, 125,000 users x 365 days": "120 s and 4 GB",
@@ -26,6 +30,10 @@ TARGETS = {
     "1 new day: publication": "10 s",
     "bookkeeping of 365 days": "10 s",
 }
+BALANCE_TARGETS = "at least 5,000 times web3.py's calls and 50 times the package multicall"
+CHAIN_TARGETS = (
+    "150,000 wallets x 100 chains x 51 columns in 900 s on 2 cores with 8 GB, 100 requests a second and chain"
+)
 
 
 def main() -> None:
@@ -35,8 +43,22 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--joins", action="store_true", help="run the big joins also above 10,000 users")
     parser.add_argument("--no-pipeline", action="store_true", help="the valuation alone")
+    parser.add_argument("--only", choices=SUBJECTS, help="one of the subjects instead of all")
+    parser.add_argument("--chains", type=int, default=100, help="simulated chains that are read in full")
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 140)
+    subjects = [options.only] if options.only else SUBJECTS
+    if "users" in subjects:
+        _show_users(console, options)
+    if options.no_pipeline:
+        return
+    if "balances" in subjects:
+        _show_balances(console)
+    if "chains" in subjects:
+        _show_chains(console, options.chains)
+
+
+def _show_users(console: Console, options: argparse.Namespace) -> None:
     population = Population(options.users, options.days)
     size = f"{options.users:,} users x {INVESTMENTS} investments x {COINS} coins x {options.days} days"
 
@@ -60,6 +82,48 @@ def main() -> None:
     table.add_row(f"{what} (after {PUBLISHED_DAYS} published days)", f"{published[what]:.2f}")
     console.print(table)
     console.print("Targets on 2 cores: " + "; ".join(f"{what}: {target}" for what, target in TARGETS.items()))
+
+
+def _show_balances(console: Console) -> None:
+    """The engines that read balances, in a process of their own."""
+    command = [sys.executable, "-m", "benchmarks.balances"]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    measured: list[tuple[str, int, float, float]] = json.loads(output.splitlines()[-1])
+    rates = {engine: balances / processor for engine, balances, processor, _ in measured}
+    calls, package = (next(rate for engine, rate in rates.items() if engine.startswith(peer))
+                      for peer in ("web3.py, one", "multicall"))  # fmt: skip
+    table = Table(title="Token balances read from one local chain, every value compared with the chain's")
+    table.add_column("engine")
+    for column in (
+        "balances",
+        "processor s",
+        "s",
+        "balances per core-second",
+        "times web3.py calls",
+        "times multicall",
+    ):
+        table.add_column(column, justify="right")
+    for engine, balances, processor, seconds in measured:
+        rate = rates[engine]
+        table.add_row(
+            engine, f"{balances:,}", f"{processor:.2f}", f"{seconds:.2f}", f"{rate:,.0f}",
+            f"{rate / calls:,.0f}", f"{rate / package:,.1f}",
+        )  # fmt: skip
+    console.print(table)
+    console.print(f"Target: {BALANCE_TARGETS}")
+
+
+def _show_chains(console: Console, chains: int) -> None:
+    """All wallets on all chains."""
+    size = Size(chains=chains)
+    title = f"All wallets on all chains: {size.wallets:,} wallets x {chains} chains x {size.tokens + 1} columns"
+    table = Table(title=title)
+    table.add_column("what")
+    table.add_column("figure", justify="right")
+    for what, figure in run_many_chains(size).items():
+        table.add_row(what, f"{figure:,.0f}" if figure >= 1_000 else f"{figure:,.4g}")
+    console.print(table)
+    console.print(f"Target: {CHAIN_TARGETS}")
 
 
 def _pipeline(users: int, days: int, what: str) -> dict[str, float]:
