@@ -105,11 +105,13 @@ class JsonRpcNode:
 
     def gas_cap(self) -> int | None:
         """The least gas that a probed endpoint gives to a call; None before any was probed."""
-        return min((found for end in self._in_step() if (found := end.facts.gas_cap) is not None), default=None)
+        return min(
+            (found for end in self._in_step() if (found := end.abilities.facts.gas_cap) is not None), default=None
+        )
 
     def log_range(self) -> int | None:
         """The most blocks that one search for logs may span at some endpoint; None while no limit is known."""
-        ranges = [endpoint.facts.log_range for endpoint in self._in_step()]
+        ranges = [endpoint.abilities.facts.log_range for endpoint in self._in_step()]
         return None if not ranges or None in ranges else max(found for found in ranges if found is not None)
 
     def health(self) -> list[EndpointHealth]:

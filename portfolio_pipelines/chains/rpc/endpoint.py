@@ -5,14 +5,14 @@ fall off on the way. Not here: whom to ask, and how often (`failover`).
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final, TypeVar
 
+from portfolio_pipelines.chains.rpc.abilities import Abilities
 from portfolio_pipelines.chains.rpc.answers import encode, encode_batch
-from portfolio_pipelines.chains.rpc.capabilities import CapabilityStore, Facts
+from portfolio_pipelines.chains.rpc.capabilities import CapabilityStore
 from portfolio_pipelines.chains.rpc.circuit import Circuit, Record
 from portfolio_pipelines.chains.rpc.classification import Where
 from portfolio_pipelines.chains.rpc.effort import Effort
@@ -29,7 +29,6 @@ from portfolio_pipelines.chains.rpc.errors import (
 )
 from portfolio_pipelines.chains.rpc.pacing import Pacer, TooLongToWait
 from portfolio_pipelines.chains.rpc.policy import Clock, Policy
-from portfolio_pipelines.chains.rpc.probing import probe_deployless, probe_override
 from portfolio_pipelines.chains.rpc.questions import Question
 from portfolio_pipelines.chains.rpc.replies import ReplyReader
 from portfolio_pipelines.chains.rpc.transport import AnswerTooLong, Reply, Transport, TransportFault
@@ -39,7 +38,6 @@ LOOK_AGAIN_SECONDS: Final = 1.0  # a height older than this is asked again befor
 
 T = TypeVar("T")
 
-_LOGGER: Final = logging.getLogger(__name__)
 _IDS: Final = count(1)  # of this process: no two of our requests share one
 
 
@@ -77,10 +75,8 @@ class Endpoint:
         self._under_way: dict[object, float] = {}  # since when, oldest first
         self._is_of_this_chain = False
         self._preparing: asyncio.Lock | None = None
-        self.facts = Facts.load(
-            surroundings.store.load(surroundings.chain_id, name),
-            surroundings.clock.wall(),
-            surroundings.policy.facts_seconds,
+        self.abilities = Abilities(
+            surroundings.chain_id, self.where, surroundings.store, surroundings.policy, surroundings.clock
         )
 
     def __repr__(self) -> str:
@@ -102,21 +98,8 @@ class Endpoint:
     @property
     def largest_batch(self) -> int:
         """Elements that may go out in one body."""
-        return min(self.facts.batch or self._around.policy.batch, self._around.policy.batch, self.pacer.largest_batch)
-
-    def can(self, question: Question) -> bool:
-        """Whether nothing that is known about it speaks against asking it this."""
-        span, most = question.log_range, self.facts.log_range
-        return not (
-            (question.overrides_code and self.facts.override is False)
-            or (question.is_deployless and not self._runs_creation_code)
-            or (span is not None and most is not None and span[1] - span[0] >= most)
-        )
-
-    @property
-    def _runs_creation_code(self) -> bool:
-        known = self.facts.deployless, self.facts.deployless_revert
-        return known != (False, False)
+        ours = self._around.policy.batch
+        return min(self.abilities.facts.batch or ours, ours, self.pacer.largest_batch)
 
     async def ask(self, question: Question, effort: Effort, read: Callable[[Where, Any], Any] | None = None) -> Any:
         """One request, once.
@@ -132,7 +115,7 @@ class Endpoint:
         await self._prepare(question, effort)
         result = await self._ask(question, effort, read)
         if result == b"" and question.overrides_code and question.params[0].get("to") in question.params[2]:
-            self.facts.override = None  # proved once, but whoever answers there now does not honour it
+            self.abilities.doubt_override()
             raise BadAnswer(self.where.chain, self.name, "answered nothing to a call with replaced code")
         return result
 
@@ -233,13 +216,10 @@ class Endpoint:
         except (RateLimited, QuotaExhausted, Unreachable, BadAnswer):
             raise
         except RpcError as error:
-            raise self._refused_batch(error, len(questions)) from None
-
-    def _refused_batch(self, error: RpcError, size: int) -> RpcError:
-        """A batch refused as a whole for other reasons than pace or failure was too big: learn half of it."""
-        self.facts.batch = max(1, size // 2)
-        self._save_facts()
-        return TooMuch(self.where.chain, self.name, f"refused a batch of {size}: {error.message}")
+            # Refused as a whole for other reasons than pace or failure: it was too big.
+            self.abilities.learn_batch(refused=len(questions))
+            words = f"refused a batch of {len(questions)}: {error.message}"
+            raise TooMuch(self.where.chain, self.name, words) from None
 
     def _learn(self, error: RpcError | None) -> None:
         """Remember what an outcome says about the endpoint."""
@@ -264,27 +244,20 @@ class Endpoint:
             self.circuit.succeeded()
             self.pacer.succeeded()
             if isinstance(error, TooMuch) and error.largest is not None:
-                self.facts.log_range = min(error.largest, self.facts.log_range or error.largest)
-                self._save_facts()
+                self.abilities.learn_log_range(error.largest)
 
     async def _prepare(self, question: Question, effort: Effort) -> None:
         """Make sure that it is the right chain, has the block and can do what the question needs."""
-        needs_override = question.overrides_code and self.facts.override is None
-        needs_deployless = question.is_deployless and self.facts.deployless is None
-        if not self._is_of_this_chain or needs_override or needs_deployless:
+        if not self._is_of_this_chain or self.abilities.are_unknown_for(question):
             self._preparing = self._preparing or asyncio.Lock()
             async with self._preparing:
-                await self._find_out(question, effort)
-        if question.overrides_code and not self.facts.override:
-            raise Unsupported(self.where.chain, self.name, "does not honour replaced code in a call")
-        if question.is_deployless and not self._runs_creation_code:
-            raise Unsupported(self.where.chain, self.name, "does not run creation code in a call")
-        span, block = question.log_range, question.block
-        if span is not None and self.facts.log_range is not None and span[1] - span[0] >= self.facts.log_range:
-            most = self.facts.log_range
-            raise TooMuch(
-                self.where.chain, self.name, f"searches {most} blocks at once", (span[0], span[0] + most - 1), most
-            )
+                if not self._is_of_this_chain:
+                    await self._check_chain(effort)
+                await self.abilities.find_out(question, lambda probe: self._ask(probe, effort))
+        refusal = self.abilities.refusal_of(question)
+        if refusal is not None:
+            raise refusal
+        block = question.block
         if block is not None and self.height is not None and self.height < block:
             if self._around.clock.monotonic() - self.height_at > LOOK_AGAIN_SECONDS:
                 self.height = int(await self._ask(Question("eth_blockNumber", []), effort), 16)
@@ -292,20 +265,6 @@ class Endpoint:
             if self.height < block:
                 message = f"has no block {block} yet, only {self.height}"
                 raise StateUnavailable(self.where.chain, self.name, message)
-
-    async def _find_out(self, question: Question, effort: Effort) -> None:
-        async def ask(probe: Question) -> object:
-            return await self._ask(probe, effort)
-
-        if not self._is_of_this_chain:
-            await self._check_chain(effort)
-        before = self.facts.to_json()
-        if question.overrides_code and self.facts.override is None:
-            await probe_override(ask, self.facts)
-        if question.is_deployless and self.facts.deployless is None:
-            await probe_deployless(ask, self.facts)
-        if self.facts.to_json() != before:
-            self._save_facts()
 
     async def _check_chain(self, effort: Effort) -> None:
         try:
@@ -319,14 +278,3 @@ class Endpoint:
             self.record.last_error, self.record.last_error_at = message, self._around.clock.wall()
             raise BadAnswer(self.where.chain, self.name, message)
         self._is_of_this_chain = True
-
-    def _save_facts(self) -> None:
-        if self.facts.learnt_at is None:
-            self.facts.learnt_at = self._around.clock.wall()
-        try:
-            self._around.store.save(self._around.chain_id, self.name, self.facts.to_json())
-        except Exception:  # whatever a store is made of, losing a note must not lose the read
-            _LOGGER.warning("%s at %s: what was learnt could not be saved", *self._names(), exc_info=True)
-
-    def _names(self) -> tuple[str, str]:
-        return self.where.chain, self.name

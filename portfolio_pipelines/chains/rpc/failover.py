@@ -129,7 +129,7 @@ class Failover:
         while left > 0 and effort.busy() < self._policy.deadline_seconds:
             usable = [endpoint for endpoint in self.in_order(among) if endpoint not in course.excluded]
             # If none of them can, the first one finds the words for it.
-            usable = [endpoint for endpoint in usable if endpoint.can(question)] or usable
+            usable = [endpoint for endpoint in usable if endpoint.abilities.refusal_of(question) is None] or usable
             order = [endpoint for endpoint in usable if endpoint not in course.tried]
             if order:
                 try:

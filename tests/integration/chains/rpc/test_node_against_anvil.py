@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from portfolio_pipelines.chains.local_chain import LocalChain, find_anvil
 from portfolio_pipelines.chains.rpc.capabilities import MemoryCapabilityStore
 from portfolio_pipelines.chains.rpc.client import JsonRpcNode, open_node
 from portfolio_pipelines.chains.rpc.endpoints import EndpointSettings
@@ -139,11 +141,19 @@ def test_a_signed_transaction_that_makes_no_sense_is_refused_once(chain: Anvil) 
     with_node(chain, use)
 
 
-def test_a_body_that_is_too_big_for_the_node_asks_for_less() -> None:
-    with Anvil() as chain:
+def test_a_body_that_is_too_big_for_the_node_is_halved_or_asks_for_less(contracts_folder: Path) -> None:
+    program = find_anvil([contracts_folder])
+    assert program is not None
+    with LocalChain(program) as chain:  # with its usual limit of 2 MB
 
-        async def use(node: JsonRpcNode) -> None:
-            results = await node.batch([("eth_chainId", [])] * 300)
-            assert results == [hex(chain.chain_id)] * 300
+        async def main() -> None:
+            store = MemoryCapabilityStore()
+            async with open_node(
+                chain.chain_id, "local", [EndpointSettings(chain.url, 1_000.0)], capabilities=store
+            ) as node:
+                call = {"to": PLACE, "data": "0x" + "00" * 100_000}
+                assert await node.batch([("eth_call", [call, "0x0"])] * 25) == ["0x"] * 25
+                with pytest.raises(TooMuch):
+                    await node.eth_call(PLACE, bytes(2_000_000), 0)
 
-        with_node(chain, use)
+        asyncio.run(main())

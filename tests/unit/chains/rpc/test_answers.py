@@ -1,6 +1,8 @@
 """Bodies of nodes, whole and hostile: the right value or a refusal, never a wrong value."""
 
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import orjson
 import pytest
@@ -16,7 +18,12 @@ from portfolio_pipelines.chains.rpc.answers import (
     encode,
     encode_batch,
 )
+from portfolio_pipelines.chains.rpc.classification import Where
+from portfolio_pipelines.chains.rpc.endpoints import Address
+from portfolio_pipelines.chains.rpc.errors import RpcError
 from portfolio_pipelines.chains.rpc.questions import Question
+from portfolio_pipelines.chains.rpc.replies import ReplyReader
+from portfolio_pipelines.chains.rpc.transport import Reply
 
 CALL = Question("eth_call", [{"to": "0x" + "11" * 20, "data": "0x"}, "0x1"], as_bytes=True)
 HEIGHT = Question("eth_blockNumber", [])
@@ -228,3 +235,38 @@ def test_any_bytes_are_an_answer_or_a_refusal(body: bytes) -> None:
             decoder()
         except (FalseAnswer, NotAnAnswer):
             continue
+
+
+WHERE = Where("somechain", "node.example")
+
+
+@given(
+    status=st.sampled_from([200, 200, 200, 204, 302, 400, 403, 429, 500, 503]),
+    body=st.binary(max_size=60)
+    | JSON.map(orjson.dumps)
+    | st.builds(
+        lambda error, given_id: orjson.dumps({"id": given_id, "error": error}), JSON, st.sampled_from([1, 2, None])
+    ),
+    retry_after=st.none() | st.sampled_from(["5", "soon", "-1", "1e400"]),
+    question=st.sampled_from([CALL, HEIGHT, BLOCK, LOGS]),
+)
+def test_any_reply_is_a_result_of_the_right_form_or_an_error_that_names_chain_and_endpoint(
+    status: int, body: bytes, retry_after: str | None, question: Question
+) -> None:
+    reader, reply = ReplyReader(WHERE, Address("https://node.example/"), lambda: 0.0), Reply(status, body, retry_after)
+    one = outcome_of(lambda: reader.one(reply, question, 1))
+    many = outcome_of(lambda: reader.many(reply, [question, question], 1))
+    assert status in {200, 204} or isinstance(one, RpcError)
+    for outcome in [one, *(many if isinstance(many, list) else [many])]:
+        if isinstance(outcome, RpcError):
+            assert str(outcome).startswith("somechain at node.example: ")
+        else:
+            assert isinstance(outcome, bytes) or question.fault_of(outcome) is None
+
+
+def outcome_of(read: Callable[[], Any]) -> Any:
+    """What it gave, or the RpcError that it raised."""
+    try:
+        return read()
+    except RpcError as error:
+        return error
