@@ -10,16 +10,21 @@ from typing import Annotated
 
 import typer
 
+from portfolio_pipelines.commands.watched_apps import liquidity, tokens, wallets
+
 app = typer.Typer(
     help="The self-hosted portfolio data platform for crypto.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,  # a traceback must not show settings
 )
-imports = typer.Typer(help="Bring in investments and prices from files.", no_args_is_help=True)
+imports = typer.Typer(help="Bring in investments, prices, wallets and pools from files.", no_args_is_help=True)
 prices = typer.Typer(help="Set, confirm and review closes by hand.", no_args_is_help=True)
 app.add_typer(imports, name="import")
 app.add_typer(prices, name="prices")
+app.add_typer(wallets, name="wallets")
+app.add_typer(liquidity, name="liquidity")
+app.add_typer(tokens, name="tokens")
 
 From = Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day, YYYY-MM-DD.")]
 To = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, YYYY-MM-DD; default yesterday (UTC).")]
@@ -117,6 +122,45 @@ def import_prices(files: Annotated[list[Path], typer.Argument(help="CSV or Parqu
 
     with readable_errors():
         import_price_files(open_platform(), [_existing(file) for file in files])
+
+
+@imports.command("wallets")
+def import_wallets(file: Annotated[Path, typer.Argument(help="CSV, JSON or Parquet.")]) -> None:
+    """Import wallets: user_id, address, and optionally label and chains; at most 20 a user.
+
+    Addresses of EVM chains (their checksum is verified), Solana and Bitcoin, or ENS names. Chains are slugs, ids or
+    names with ; between them; none for all that are enabled. All faults of a file are told at once, and nothing is
+    imported from a file that has any. The same file twice changes nothing; a changed row is a new version.
+
+    Example: `portfolio import wallets wallets.csv`
+    """
+    from portfolio_pipelines.commands.console import open_platform, readable_errors
+    from portfolio_pipelines.commands.importing import import_wallet_file
+
+    with readable_errors():
+        import_wallet_file(open_platform(), _existing(file))
+
+
+@imports.command("liquidity-positions")
+def import_liquidity_positions(
+    file: Annotated[Path, typer.Argument(help="CSV, JSON or Parquet.")],
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Do not ask the chains whether the pools are pools.")
+    ] = False,
+) -> None:
+    """Import liquidity positions: user_id, pool, chain, entry_price, entry_date; at most 50 a user.
+
+    entry_price is what one token0 was worth in token1, or the other way round where price_of says token1. Optional:
+    wallet, label, price_of, amount0 and amount1 (what was put in). Pools of Uniswap v2 and v3, Sushiswap, their forks
+    and Curve are recognised; the chain is asked.
+
+    Example: `portfolio import liquidity-positions pools.csv`
+    """
+    from portfolio_pipelines.commands.console import open_platform, readable_errors
+    from portfolio_pipelines.commands.importing import import_liquidity_file
+
+    with readable_errors():
+        import_liquidity_file(open_platform(), _existing(file), unchecked=unchecked)
 
 
 @app.command()

@@ -26,9 +26,13 @@ def readable_errors() -> Iterator[None]:
     """Print what can be put right as a message, exit status 1; everything else keeps its traceback."""
     from portfolio_pipelines.chains.chain_file import RegistryRefusedError
     from portfolio_pipelines.chains.registry import UnknownChainError
+    from portfolio_pipelines.database.chain_tokens import TokenRefusedError
     from portfolio_pipelines.database.connection import DatabaseUnavailableError
+    from portfolio_pipelines.database.liquidity import NoPositionError
     from portfolio_pipelines.database.overrides import OverrideRefusedError
     from portfolio_pipelines.database.postgres_programs import EmbeddedPostgresError
+    from portfolio_pipelines.database.token_trust import WhitelistRefusedError
+    from portfolio_pipelines.database.wallets import NotWatchedError
     from portfolio_pipelines.market.file_faults import FileRefusedError
 
     try:
@@ -38,9 +42,13 @@ def readable_errors() -> Iterator[None]:
         DatabaseUnavailableError,
         EmbeddedPostgresError,
         FileRefusedError,
+        NoPositionError,
+        NotWatchedError,
         OverrideRefusedError,
         RegistryRefusedError,
+        TokenRefusedError,
         UnknownChainError,
+        WhitelistRefusedError,
         FileNotFoundError,
     ) as error:
         ERR.print(str(error), style="red", markup=False, soft_wrap=True)

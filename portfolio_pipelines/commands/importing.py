@@ -1,4 +1,4 @@
-"""`portfolio import …`: files of investments and prices into the database and the quote ledger."""
+"""`portfolio import …`: files of investments, prices, wallets and liquidity positions."""
 
 import getpass
 from datetime import date, timedelta
@@ -57,6 +57,51 @@ def import_investment_file(platform: Platform, source: Path | bytes, name: str |
         OUT.print(f"  figures from {report.first_affected_day} on are affected: `portfolio run` brings them up to date")
     if platform.market.is_sample:
         OUT.print("  empty quantities were derived from the SAMPLE market: no provider answered", style="yellow")
+
+
+def import_wallet_file(platform: Platform, path: Path) -> None:
+    """Import one file of wallets, whole or not at all."""
+    from portfolio_pipelines.chains.registry import load_registry
+    from portfolio_pipelines.commands.chain_questions import name_resolver
+    from portfolio_pipelines.database.wallet_import import import_wallets
+
+    registry = load_registry(platform.settings.chain_overrides, platform.settings.environment)
+    report = import_wallets(
+        platform.database.engine, path, chains=registry, who=whoami(), resolve=name_resolver(registry)
+    )
+    OUT.print(
+        f"{report.file_name}: {report.added} new wallets, {report.changed} changed, {report.unchanged} unchanged",
+        markup=False,
+    )
+    for note in report.notes:
+        OUT.print(f"  {note}", style="yellow", markup=False)
+
+
+def import_liquidity_file(platform: Platform, path: Path, *, unchecked: bool) -> None:
+    """Import one file of liquidity positions, whole or not at all."""
+    from portfolio_pipelines.chains.registry import load_registry
+    from portfolio_pipelines.commands.chain_questions import pool_checker
+    from portfolio_pipelines.database.liquidity_import import import_liquidity
+
+    registry = load_registry(platform.settings.chain_overrides, platform.settings.environment)
+    report = import_liquidity(
+        platform.database.engine,
+        path,
+        chains=registry,
+        first_day=platform.settings.first_day,
+        who=whoami(),
+        check=None if unchecked else pool_checker(registry),
+    )
+    OUT.print(
+        f"{report.file_name}: {report.added} new positions, {report.changed} changed, {report.unchanged} unchanged",
+        markup=False,
+    )
+    for chain, pool in report.unchecked:
+        OUT.print(
+            f"  {pool} on {chain} is unchecked: import the file again when its chain can be asked", style="yellow"
+        )
+    for chain, pool in report.unverified:
+        OUT.print(f"  {pool} on {chain} answers like a pool, but no factory that we know confirms it", style="yellow")
 
 
 def sample_investments(last_day: date) -> bytes:
