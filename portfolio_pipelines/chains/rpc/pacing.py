@@ -19,6 +19,7 @@ from portfolio_pipelines.chains.rpc.policy import SYSTEM_CLOCK, Clock
 
 WINDOW_SECONDS: Final = 1.005  # half a percent for clocks that do not run alike
 POLL_SECONDS: Final = 0.005  # how often the first in the queue looks whether an answer came
+LATE_SECONDS: Final = 0.02  # what a busy event loop is late
 SLOWEST_SHARE: Final = 1 / 64  # of the rate: as far as refusals push it down
 RECOVERY_SHARE: Final = 0.05  # of the rate, won back each second without refusal
 ADJUSTMENT_SECONDS: Final = 1.0  # refusals of requests that were under way together count once
@@ -164,7 +165,10 @@ class Pacer:
             if used and used + requests > max(1, int(self._rate)):
                 oldest = self._answered[0][0] + WINDOW_SECONDS - now if self._answered else POLL_SECONDS
                 return max(min(oldest, POLL_SECONDS) if self._under_way else oldest, 0.0005)
-            self._next_slot = now + requests / self._rate
+            # Timers come late: who took a slot a moment too late does not move the slots after it.
+            interval = 1 / self._rate
+            slot = self._next_slot if now - self._next_slot <= max(interval, LATE_SECONDS) else now
+            self._next_slot = slot + requests * interval
             self._under_way += requests
         return 0.0
 
