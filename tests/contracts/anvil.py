@@ -15,6 +15,7 @@ from tests.contracts.install import installed
 
 MULTICALL3 = "0xca11bde05977b3631167028862be2a173976ca11"
 FIRST_CHAIN_ID = 31337
+GAS = 29_000_000  # of a transaction: almost a block. Estimates are too low where a contract looks at the time
 BATCH = 500  # requests a body; anvil refuses bodies above 2 MB unless told otherwise
 
 
@@ -75,16 +76,18 @@ class Anvil(LocalChain):
         """Send a transaction from an unlocked account; its receipt.
 
         Raises:
-            ChainError: If it reverts.
+            ChainError: If it reverts, with its reason.
         """
         transaction = {"from": sender or self.accounts[0], "data": "0x" + data.hex(), "value": hex(value)}
         if to is not None:
             transaction["to"] = to
-        if gas is not None:
-            transaction["gas"] = hex(gas)
+        transaction["gas"] = hex(GAS if gas is None else gas)
         receipt: dict[str, Any] = self.rpc("eth_sendTransactionSync", transaction)
         if receipt["status"] != "0x1":
-            raise ChainError("eth_sendTransaction", {"message": "mined, but failed"})  # noqa: EM101 - the method's name
+            before = hex(int(receipt["blockNumber"], 16) - 1)
+            self.rpc("eth_call", transaction, before)  # raises the same again, and this time says why
+            message = f"mined but failed after {int(receipt['gasUsed'], 16)} gas"
+            raise ChainError("eth_sendTransaction", {"message": message})  # noqa: EM101 - the method's name
         return receipt
 
     def call(self, to: str, data: bytes, *, sender: str | None = None, block: int | None = None) -> bytes:

@@ -27,7 +27,7 @@ def compiled(
     """Contracts by name.
 
     Args:
-        files: Sources; those of `sources` when None. They import each other as ./Name.sol and packages by name.
+        files: Sources; those of `sources` when None. They import packages by name, but not each other.
         compiler: npm package: `solc` (0.8.37) or `solc-0.7` (0.7.6).
         settings: Settings of the compiler's standard JSON input.
 
@@ -35,17 +35,16 @@ def compiled(
         CompileError: With the compiler's errors.
     """
     paths = sorted(SOURCES.glob("*.sol") if files is None else files)
-    output = _output(paths, compiler, settings)
     return {
         name: Artifact(name, contract["abi"], contract["evm"]["bytecode"]["object"], _links(contract))
-        for path in paths
-        for name, contract in output["contracts"].get(path.name, {}).items()
+        for contracts in _output(paths, compiler, settings).values()
+        for name, contract in contracts.items()
     }
 
 
 def runtime_code(file: Path, name: str, *, settings: Mapping[str, Any], compiler: str = "solc") -> bytes:
     """The code that a contract leaves on chain, for contracts without constructor, library or immutable value."""
-    contract = _output([file], compiler, settings)["contracts"][file.name][name]
+    contract = _output([file], compiler, settings)[file][name]
     return bytes.fromhex(contract["evm"]["deployedBytecode"]["object"])
 
 
@@ -57,32 +56,43 @@ def _links(contract: dict[str, Any]) -> dict[str, list[int]]:
     }
 
 
-def _output(paths: Iterable[Path], compiler: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    wanted = ["abi", "evm.bytecode.object", "evm.bytecode.linkReferences", "evm.deployedBytecode.object"]
-    request = json.dumps(
-        {
-            "language": "Solidity",
-            "sources": {path.name: {"content": path.read_text()} for path in paths},
-            "settings": {**settings, "outputSelection": {"*": {"*": wanted}}},
-        }
-    )
+def _output(paths: Iterable[Path], compiler: str, settings: Mapping[str, Any]) -> dict[Path, dict[str, Any]]:
+    """What the compiler makes of each file; those that were compiled before are taken from where they are kept."""
     folder = installed()
-    kept = folder / "compiled" / f"{hashlib.sha256((compiler + request).encode()).hexdigest()[:20]}.json"
-    if not kept.exists():
-        result = subprocess.run(
-            [node(), os.fspath(HERE / "compile.cjs"), os.fspath(folder), compiler],
-            input=request,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        output: dict[str, Any] = json.loads(result.stdout)
-        faults = [each["formattedMessage"] for each in output.get("errors", []) if each["severity"] == "error"]
-        if faults:
-            raise CompileError("\n".join(faults))
-        kept.parent.mkdir(exist_ok=True)
-        new = kept.with_suffix(f".{uuid4().hex}")  # another process may be compiling the same
-        new.write_text(json.dumps({"contracts": output["contracts"]}))
-        new.replace(kept)
-    loaded: dict[str, Any] = json.loads(kept.read_text())
-    return loaded
+    kept = {path: folder / "compiled" / f"{_key(path, compiler, settings)}.json" for path in paths}
+    stale = [path for path, place in kept.items() if not place.exists()]
+    if stale:
+        found = _compile(folder, stale, compiler, settings)
+        (folder / "compiled").mkdir(exist_ok=True)
+        for path in stale:
+            new = kept[path].with_suffix(f".{uuid4().hex}")  # another process may be compiling the same
+            new.write_text(json.dumps(found.get(path.name, {})))
+            new.replace(kept[path])
+    return {path: json.loads(place.read_text()) for path, place in kept.items()}
+
+
+def _key(path: Path, compiler: str, settings: Mapping[str, Any]) -> str:
+    parts = (compiler, json.dumps(settings, sort_keys=True), path.name, path.read_text())
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+
+
+def _compile(folder: Path, paths: Iterable[Path], compiler: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = ["abi", "evm.bytecode.object", "evm.bytecode.linkReferences", "evm.deployedBytecode.object"]
+    request = {
+        "language": "Solidity",
+        "sources": {path.name: {"content": path.read_text()} for path in paths},
+        "settings": {**settings, "outputSelection": {"*": {"*": wanted}}},
+    }
+    result = subprocess.run(
+        [node(), os.fspath(HERE / "compile.cjs"), os.fspath(folder), compiler],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    output = json.loads(result.stdout)
+    faults = [each["formattedMessage"] for each in output.get("errors", []) if each["severity"] == "error"]
+    if faults:
+        raise CompileError("\n".join(faults))
+    contracts: dict[str, Any] = output["contracts"]
+    return contracts

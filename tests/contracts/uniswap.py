@@ -108,11 +108,11 @@ def add_liquidity(pair: Contract, tokens: Sequence[Contract], amounts: Sequence[
 
 
 def swap_in_pair(pair: Contract, tokens: Sequence[Contract], sold: int, amount: int) -> None:
-    """Sell so much of token 0 or 1 to a pair of v2, at its fee of 0.3 %."""
+    """Sell so much of token 0 or 1 to a pair of v2, at its fee of 0.3 %; nothing happens if that buys nothing."""
     reserves = pair.call("getReserves")
-    tokens[sold].send("mint", pair.address, amount)
     paid = amount * 997
-    bought = paid * reserves[1 - sold] // (reserves[sold] * 1000 + paid)
     outputs: list[Any] = [0, 0]
-    outputs[1 - sold] = bought
-    pair.send("swap", *outputs, pair.chain.accounts[9], b"")
+    outputs[1 - sold] = paid * reserves[1 - sold] // (reserves[sold] * 1000 + paid)
+    if any(outputs):
+        tokens[sold].send("mint", pair.address, amount)
+        pair.send("swap", *outputs, pair.chain.accounts[9], b"")

@@ -24,7 +24,6 @@ from tests.contracts.uniswap import FOREVER, UniswapV3Contracts, deploy_uniswap_
 
 SPACING = {500: 10, 3_000: 60, 10_000: 200}  # ticks between possible bounds, by fee
 MOST = 2**128 - 1
-GAS = 5_000_000  # estimates are too low where the time of the block counts
 POSITIONS = 1_000
 OUTERMOST = 887_272
 # How PositionReader.hex was made; a chain needs the London fork (2021) to run it.
@@ -156,12 +155,12 @@ def collect_and_withdraw(uniswap: UniswapV3Contracts, chance: random.Random, acc
             liquidity = manager.call("positions", token_id)[7]
             part = (0, 1, liquidity // 3, liquidity, liquidity)[number % 5]
             if part:
-                manager.send("decreaseLiquidity", (token_id, part, 0, 0, FOREVER), sender=account, gas=GAS)
+                manager.send("decreaseLiquidity", (token_id, part, 0, 0, FOREVER), sender=account)
             if number % 5 in (0, 4):
                 most = (MOST, MOST) if number % 5 == 4 else (chance.randrange(1, 10**6), MOST)
-                manager.send("collect", (token_id, account, *most), sender=account, gas=GAS)
+                manager.send("collect", (token_id, account, *most), sender=account)
             if number == 9 and manager.call("positions", token_id)[10:] == (0, 0):
-                manager.send("burn", token_id, sender=account, gas=GAS)
+                manager.send("burn", token_id, sender=account)
 
 
 def test_a_thousand_random_positions_give_what_the_contract_pays(world: World) -> None:
@@ -307,8 +306,8 @@ def test_what_the_pool_rounded_away_is_paid_to_nobody(world: World) -> None:
                       for each in (touched, untouched))  # fmt: skip
         for _ in range(12):
             uniswap.swap([(500, True, 10**21), (500, False, 10**21)])
-            manager.send("decreaseLiquidity", (one, 1, 0, 0, FOREVER), sender=touched, gas=GAS)
-        manager.send("collect", (one, touched, MOST, MOST), sender=touched, gas=GAS)
+            manager.send("decreaseLiquidity", (one, 1, 0, 0, FOREVER), sender=touched)
+        manager.send("collect", (one, touched, MOST, MOST), sender=touched)
         position = next(each for each in world.read([untouched]) if each.facts["token_id"] == str(other))
         block = asyncio.run(PlainNode(world.chain.url).block())
         records = asyncio.run(
