@@ -9,6 +9,8 @@ from portfolio_pipelines.commands.console import OUT
 from portfolio_pipelines.resources.platform import Platform
 
 SAMPLE_FILE: Final = Path(__file__).parent.parent / "sample" / "investments.csv"
+SAMPLE_WALLETS: Final = SAMPLE_FILE.with_name("wallets.csv")
+"""Wallets of the sample users on a local chain: the accounts that every such chain gives coins to."""
 
 
 def whoami() -> str:

@@ -9,7 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from portfolio_pipelines.chains.ens import UnresolvedNameError
+from portfolio_pipelines.chains.registry import load_registry
 from portfolio_pipelines.chains.rpc.errors import Unreachable
+from portfolio_pipelines.commands.importing import SAMPLE_WALLETS
 from portfolio_pipelines.database.connection import create_engine
 from portfolio_pipelines.database.wallet_import import WalletImport, import_wallets
 from portfolio_pipelines.database.wallets import WALLETS_SCHEMA, NotWatchedError, remove_wallet, wallets_frame
@@ -215,6 +217,13 @@ def test_a_resolver_that_breaks_leaves_nothing_behind(database: sa.Engine) -> No
     with pytest.raises(ConnectionError):
         load(database, HEADER + "ann,vitalik.eth,,\n", resolve=broken)
     assert state(database) == before
+
+
+def test_the_shipped_sample_comes_in(database: sa.Engine) -> None:
+    done = import_wallets(database, SAMPLE_WALLETS, chains=load_registry(), who="ann", now=NOW)
+    assert counts(done) == (4, 0, 0)
+    assert done.notes == ("anvil is not enabled: nothing is read there until it is",)
+    assert wallets_frame(database)["chains"].to_list() == [["anvil"]] * 4
 
 
 def test_twenty_thousand_wallets_arrive_complete(database: sa.Engine) -> None:
