@@ -86,7 +86,7 @@ async def _run_program(
     if not data:
         return None  # the node ignored the program: nothing stands at that address
     try:
-        answer = decode_answer(data, len(wallets))
+        answer = decode_answer(data, len(wallets), index)
     except ValueError as error:
         raise BadAnswer(node.name, ANSWERED_BY.get(), f"Uniswap v3 positions: {error}") from error
     if answer.timestamp != block.timestamp:

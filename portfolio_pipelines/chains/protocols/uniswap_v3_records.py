@@ -99,15 +99,17 @@ def encode_question(manager: str, factory: str, wallets: Sequence[str], first_in
     return b"".join([READ, *(number.to_bytes(WORD) for number in head), owners, bytes(-len(owners) % WORD)])
 
 
-def decode_answer(answer: bytes, wallets: int) -> Answer:
+def decode_answer(answer: bytes, wallets: int, first_index: int = 0) -> Answer:
     """The records in the program's answer.
 
     Args:
         answer: As the node gave it.
         wallets: How many were asked about.
+        first_index: The first position of the first wallet that was asked for.
 
     Raises:
-        ValueError: If the program cannot have answered that: wrong length, an impossible value, wallets out of order.
+        ValueError: If the program cannot have answered that: wrong length, an impossible value, wallets out of order,
+            going on elsewhere than where the records end.
     """
     count, rest = divmod(len(answer), WORD)
     if rest or count < HEAD_WORDS:
@@ -125,6 +127,9 @@ def decode_answer(answer: bytes, wallets: int) -> Answer:
     owners = [record.wallet for record in found]
     if owners != sorted(owners) or (owners and owners[-1] >= min(wallets, next_wallet + 1)):
         msg = f"positions of the wallets {owners} of {wallets}"
+        raise ValueError(msg)
+    if next_wallet < wallets and next_index != owners.count(next_wallet) + (0 if next_wallet else first_index):
+        msg = f"it goes on at wallet {next_wallet}, position {next_index}, after positions of the wallets {owners}"
         raise ValueError(msg)
     return Answer(timestamp, bool(is_contract), next_wallet, next_index, found)
 
