@@ -1,7 +1,7 @@
 """`make bench`: a table of times and ratios. Trust the ratios: they come from one run on one machine.
 
 python -m benchmarks                    10,000 users, a year, all peers; then the chains (about eight minutes)
-python -m benchmarks --only balances    the balance reader against its peers; also: users, chains
+python -m benchmarks --only balances    the balance reader against its peers; also: users, positions, chains
 python -m benchmarks --users 125000     the size of the requirement; the joins are left out unless --joins
 python -m benchmarks --days 1826        five years
 """
@@ -22,7 +22,7 @@ from benchmarks.population import COINS, INVESTMENTS, Population
 from benchmarks.valuation import compare
 
 PUBLISHED_DAYS = 5
-SUBJECTS = ("users", "balances", "chains")
+SUBJECTS = ("users", "balances", "positions", "chains")
 JOINS_UP_TO = 10_000
 TARGETS = {
     "prices to marts, 125,000 users x 365 days": "120 s and 4 GB",
@@ -31,6 +31,7 @@ TARGETS = {
     "bookkeeping of 365 days": "10 s",
 }
 BALANCE_TARGETS = "at least 5,000 times web3.py's calls and 50 times the package multicall"
+POSITION_TARGETS = "50 positions of a user in one call, in under 2 s"
 CHAIN_TARGETS = (
     "150,000 wallets x 100 chains x 51 columns in 900 s on 2 cores with 8 GB, 100 requests a second and chain"
 )
@@ -54,6 +55,8 @@ def main() -> None:
         return
     if "balances" in subjects:
         _show_balances(console)
+    if "positions" in subjects:
+        _show_positions(console)
     if "chains" in subjects:
         _show_chains(console, options.chains)
 
@@ -111,6 +114,22 @@ def _show_balances(console: Console) -> None:
         )  # fmt: skip
     console.print(table)
     console.print(f"Target: {BALANCE_TARGETS}")
+
+
+def _show_positions(console: Console) -> None:
+    """The engines that read the positions of a user, in a process of their own."""
+    command = [sys.executable, "-m", "benchmarks.positions"]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    measured: list[tuple[str, int, int, float]] = json.loads(output.splitlines()[-1])
+    table = Table(title="Uniswap v3 positions of one user read from one local chain, every amount compared")
+    table.add_column("engine")
+    for column in ("positions", "requests", "ms", "times web3.py calls"):
+        table.add_column(column, justify="right")
+    slowest = measured[0][3]
+    for engine, positions, requests, seconds in measured:
+        table.add_row(engine, f"{positions}", f"{requests:,}", f"{seconds * 1_000:,.1f}", f"{slowest / seconds:,.0f}")
+    console.print(table)
+    console.print(f"Target: {POSITION_TARGETS}")
 
 
 def _show_chains(console: Console, chains: int) -> None:
