@@ -118,7 +118,8 @@ async def scan_transfers(
         RpcError: If the logs could not be read. Ranges yielded before stay valid.
     """
     reach = reach or Reach()
-    names = ["0x" + wallet.tobytes().hex() for wallet in np.unique(wallets, axis=0)]
+    text = np.ascontiguousarray(wallets).tobytes().hex()
+    names = sorted({"0x" + text[place : place + 40] for place in range(0, len(text), 40)})
     scan = _Scan(node, frozenset(wrapped_native), asyncio.Semaphore(in_flight))
     checkpoints = list(cursor.checkpoints) if cursor else []
     if checkpoints and checkpoints[-1][0] > last.number:

@@ -103,11 +103,11 @@ async def read_range(
 
 
 def _typical(weighted: list[tuple[int, int]]) -> int:
-    """The weighted median of (value, weight) pairs, never below 1."""
+    """The weighted median of (value, weight) pairs, the upper one of two; never below 1."""
     half, passed = sum(weight for _, weight in weighted) / 2, 0
     for value, weight in sorted(weighted):
         passed += weight
-        if passed >= half:
+        if passed > half:
             return max(value, 1)
     return 1
 

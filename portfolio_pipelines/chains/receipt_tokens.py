@@ -31,7 +31,8 @@ class ReceiptToken:
         token: Its address.
         kind: How its ratio is read: `erc4626` convertToAssets; `wsteth` stEthPerToken; `reth` getExchangeRate; `ctoken`
             exchangeRateStored (Compound v2 and its copies); `atoken` one to one (its balance grows); `uniswap_v2` the
-            reserves of a pair over its supply, one ratio for each of its tokens.
+            reserves of a pair over its supply, one ratio for each of its tokens. A share of the
+            protocol's fee that is not minted yet is not taken off: for a price, not for a position.
         decimals: Of the token.
         underlying: What it stands for; one token, or the two of a pair in their order.
     """
