@@ -1,7 +1,7 @@
 """The reader's program on a real Ethereum virtual machine, with tokens of every kind, against single calls."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,11 @@ import pytest
 from portfolio_pipelines.chains.reader.balances import Balances, ReaderLimits, read_balances
 from portfolio_pipelines.chains.reader.encoding import OutOfGas, decode_answer, encode_question
 from portfolio_pipelines.chains.reader.program import READER_ADDRESS, reader_program
+from portfolio_pipelines.chains.rpc.capabilities import MemoryCapabilityStore
+from portfolio_pipelines.chains.rpc.client import open_node
+from portfolio_pipelines.chains.rpc.endpoints import EndpointSettings
 from portfolio_pipelines.chains.rpc.node import Block
+from portfolio_pipelines.chains.rpc.policy import STANDARD_POLICY
 from tests.contracts.anvil import MULTICALL3, Anvil
 from tests.contracts.artifacts import Artifact, deploy
 from tests.contracts.plain_node import PlainNode
@@ -244,3 +248,49 @@ def test_without_multicall_at_that_block_single_requests_remain(world: World) ->
     found = read(world, world.past, multicall="0x" + "0f" * 20, limits=without("Multicall3"))
     assert found.technique == "one by one"
     assert by_pair(found) == one_after_another(world, world.past)
+
+
+def through_the_client(world: World, way: str, columns: list[int]) -> Balances:
+    """Some tokens, read by the project's own client: it probes the endpoint, classifies errors and cuts batches."""
+
+    async def read_them() -> Balances:
+        endpoints = [EndpointSettings(world.chain.url, 100_000)]
+        patient = replace(STANDARD_POLICY, future_seconds=None)  # time was moved forward on this chain
+        async with open_node(
+            world.chain.chain_id, "local", endpoints, capabilities=MemoryCapabilityStore(), policy=patient
+        ) as node:
+            tokens = world.tokens[[column - 1 for column in columns]]
+            return await read_balances(node, WALLETS, tokens, world.past, multicall=MULTICALL3, limits=without(way))
+
+    return asyncio.run(read_them())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_projects_own_client_carries_every_way_to_ask(world: World, way: str) -> None:
+    columns = [1 + number for number, name in enumerate(world.names) if name != "is no program"]
+    numbers = {0: 0} | {column: 1 + place for place, column in enumerate(columns)}
+    found = through_the_client(world, way, columns)
+    assert found.technique == way
+    truth = one_after_another(world, world.past)
+    assert by_pair(found) == {
+        (row, numbers[column]): value for (row, column), value in truth.items() if column in numbers
+    }
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        *WAYS[:3],
+        *(
+            pytest.param(
+                way, marks=pytest.mark.xfail(reason="the client takes an invalid operation for a node failure")
+            )
+            for way in WAYS[3:]
+        ),
+    ],
+)
+def test_a_token_that_is_no_program_costs_only_itself_through_the_client(world: World, way: str) -> None:
+    columns = [1 + world.names.index(name) for name in ("is no program", "plain")]
+    found = through_the_client(world, way, columns)
+    assert found.failed_column.tolist() == [1] * len(WALLETS)
+    assert by_pair(found)[5, 2] == LARGEST
