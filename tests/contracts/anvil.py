@@ -3,6 +3,7 @@
 Accounts are anvil's own ten, unlocked, with 10,000 coins each. `plain_node` is the same chain as readers see it.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
@@ -89,6 +90,34 @@ class Anvil(LocalChain):
             message = f"mined but failed after {int(receipt['gasUsed'], 16)} gas"
             raise ChainError("eth_sendTransaction", {"message": message})  # noqa: EM101 - the method's name
         return receipt
+
+    def send_together(self, transactions: Sequence[tuple[str, str, bytes]], gas: int) -> None:
+        """Send many transactions in one block, each as (sender, to, data) with so much gas, in the order of a sender.
+
+        Much quicker than one by one where the chain holds much: it keeps a copy of its state for every block.
+
+        Raises:
+            ChainError: If one reverts.
+        """
+        self.rpc("evm_setAutomine", False)
+        try:
+            senders = list(dict.fromkeys(sender for sender, _, _ in transactions))
+            counts = self.batch([("eth_getTransactionCount", [sender, "latest"]) for sender in senders])
+            nonce = {sender: itertools.count(int(count, 16)) for sender, count in zip(senders, counts, strict=True)}
+            limit = hex(gas)
+            bodies = [
+                {"from": sender, "to": to, "data": "0x" + data.hex(), "gas": limit, "nonce": hex(next(nonce[sender]))}
+                for sender, to, data in transactions
+            ]
+            hashes = self.batch([("eth_sendTransaction", [body]) for body in bodies])
+            self.rpc("evm_mine")
+        finally:
+            self.rpc("evm_setAutomine", True)
+        receipts = self.batch([("eth_getTransactionReceipt", [each]) for each in hashes])
+        failed = [number for number, receipt in enumerate(receipts) if not receipt or receipt["status"] != "0x1"]
+        if failed:
+            message = f"transactions {failed} were not mined or failed"
+            raise ChainError("eth_sendTransaction", {"message": message})  # noqa: EM101 - the method's name
 
     def call(self, to: str, data: bytes, *, sender: str | None = None, block: int | None = None) -> bytes:
         """What a contract answers, now or at an earlier block."""

@@ -148,19 +148,24 @@ def world(sources: dict[str, Artifact]) -> Iterator[World]:
 def collect_and_withdraw(uniswap: UniswapV3Contracts, chance: random.Random, accounts: Sequence[str]) -> None:
     """Touch many positions, so that counters and roundings differ: collect, withdraw a part, all, or burn the token."""
     manager = uniswap.manager
-    for account in accounts:
-        owned = manager.call("balanceOf", account)
-        ids = manager.calls("tokenOfOwnerByIndex", [(account, index) for index in range(owned)])
-        for number, token_id in enumerate(ids[:10]):
-            liquidity = manager.call("positions", token_id)[7]
+    transactions = []
+    for account, owned in zip(accounts, manager.calls("balanceOf", [(each,) for each in accounts]), strict=True):
+        ids = manager.calls("tokenOfOwnerByIndex", [(account, index) for index in range(min(owned, 10))])
+        for number, (token_id, own) in enumerate(
+            zip(ids, manager.calls("positions", [(i,) for i in ids]), strict=True)
+        ):
+            liquidity = own[7]
             part = (0, 1, liquidity // 3, liquidity, liquidity)[number % 5]
+            calls = []
             if part:
-                manager.send("decreaseLiquidity", (token_id, part, 0, 0, FOREVER), sender=account)
+                calls.append(manager.encode("decreaseLiquidity", (token_id, part, 0, 0, FOREVER)))
             if number % 5 in (0, 4):
-                most = (MOST, MOST) if number % 5 == 4 else (chance.randrange(1, 10**6), MOST)
-                manager.send("collect", (token_id, account, *most), sender=account)
-            if number == 9 and manager.call("positions", token_id)[10:] == (0, 0):
-                manager.send("burn", token_id, sender=account)
+                most = MOST if number % 5 == 4 else chance.randrange(1, 10**6)
+                calls.append(manager.encode("collect", (token_id, account, most, MOST)))
+            if number == 9:
+                calls.append(manager.encode("burn", token_id))
+            transactions += [(account, manager.address, data) for data in calls]
+    uniswap.chain.send_together(transactions, gas=2_000_000)
 
 
 def test_a_thousand_random_positions_give_what_the_contract_pays(world: World) -> None:
