@@ -29,6 +29,7 @@ ALL: Final = "all endpoints"
 NEAR_THE_HEAD_BLOCKS: Final = 64  # a block so new may be missing at one machine behind an endpoint, and come
 TRIES_FOR_A_NEW_BLOCK: Final = 3
 MOST_HEDGE_CREDIT: Final = 5.0
+ROUNDING_SECONDS: Final = 1e-6  # sums of times are not exact
 
 Ask = Callable[[Endpoint, Effort], Awaitable[Any]]
 
@@ -167,15 +168,19 @@ class Failover:
         if second is None:
             return await self._try(primary, ask, effort, course)
         begun = effort.busy()
-        delay = self._hedge_delay(primary, course.question.method)
+        usual = self._hedge_delay(primary, course.question.method)
         first = asyncio.ensure_future(self._try(primary, ask, effort, course))
         running: list[asyncio.Future[Any]] = [first]
         try:
-            while effort.is_queueing or (rest := begun + delay - effort.busy()) > 0:
-                done, _ = await asyncio.wait(running, timeout=delay if effort.is_queueing else rest)
+            while True:
+                late = usual if self._hedge_credit >= 1 else max(usual, self._policy.hedge_late_seconds)
+                rest = begun + late - effort.busy()
+                if rest <= ROUNDING_SECONDS and not effort.is_queueing:
+                    break
+                done, _ = await asyncio.wait(running, timeout=usual if effort.is_queueing else rest)
                 if done:
                     return first.result()
-            self._hedge_credit -= 1
+            self._hedge_credit = max(self._hedge_credit - 1, 0.0)
             second.record.hedges += 1
             running.append(asyncio.ensure_future(self._try(second, ask, Effort(self._clock, effort.busy()), course)))
             waiting: set[asyncio.Future[Any]] = set(running)
@@ -201,8 +206,6 @@ class Failover:
             raise
 
     def _second(self, order: Sequence[Endpoint]) -> Endpoint | None:
-        if self._hedge_credit < 1:
-            return None
         now = self._clock.monotonic()
         return next((endpoint for endpoint in order[1:] if endpoint.circuit.state(now) == "closed"), None)
 

@@ -19,6 +19,7 @@ from portfolio_pipelines.chains.rpc.policy import SYSTEM_CLOCK, Clock
 
 WINDOW_SECONDS: Final = 1.005  # half a percent for clocks that do not run alike
 POLL_SECONDS: Final = 0.005  # how often the first in the queue looks whether an answer came
+ROUNDING_SECONDS: Final = 1e-6  # sums of times are not exact
 LATE_SECONDS: Final = 0.02  # what a busy event loop is late
 SLOWEST_SHARE: Final = 1 / 64  # of the rate: as far as refusals push it down
 RECOVERY_SHARE: Final = 0.05  # of the rate, won back each second without refusal
@@ -156,9 +157,9 @@ class Pacer:
             pause = self._paused_until - now
             if pause > patience:
                 raise TooLongToWait(pause)
-            if pause > 0:
+            if pause > ROUNDING_SECONDS:
                 return pause
-            if self._next_slot > now:
+            if self._next_slot > now + ROUNDING_SECONDS:
                 return self._next_slot - now
             used = self._under_way + self._answered_recently
             # A batch made before the pace went down may be bigger than a second's worth now: it goes alone.

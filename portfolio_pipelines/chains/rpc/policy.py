@@ -42,6 +42,7 @@ class Policy:
     hedge_first_seconds: float = 1.0  # before an endpoint's own 95th percentile is known
     hedge_shortest_seconds: float = 0.05
     hedge_share: float = 0.1  # of the reads at most, so that a slow hour does not double the load
+    hedge_late_seconds: float = 5.0  # whoever waits so long is hedged whatever the share
 
     failures_to_open: int = 5  # in a row
     circuit_first_seconds: float = 5.0

@@ -33,6 +33,7 @@ QUICK = Policy(
     circuit_patience_seconds=0.0,
     largest_answer_bytes=1 << 20,
     hedge_first_seconds=0.05,
+    hedge_late_seconds=0.1,
 )
 FAULTS: dict[str, tuple[Fault, type[RpcError], str]] = {
     "a 502": (refusing(502), Unreachable, "HTTP 502"),

@@ -222,6 +222,44 @@ def test_hedges_are_a_small_part_of_the_reads() -> None:
     run(main())
 
 
+def test_a_stuck_endpoint_holds_up_nobody_for_long_even_when_all_hedges_are_spent() -> None:
+    async def main() -> None:
+        stuck = False
+
+        async def behave(endpoint: FakeEndpoint, method: str, params: list[Any]) -> Any:
+            if stuck:
+                await asyncio.sleep(10**6)
+            return NotImplemented
+
+        async with node_over(FakeEndpoint(seconds=0.01, behave=behave), FakeEndpoint(seconds=0.06)) as node:
+            for _ in range(30):
+                await node.request(*GAS_PRICE)
+            stuck = True
+            before = asyncio.get_running_loop().time()
+            assert await asyncio.gather(*(node.request(*GAS_PRICE) for _ in range(40))) == ["0x1"] * 40
+            assert asyncio.get_running_loop().time() - before < 8.0
+
+    run(main())
+
+
+def test_new_reads_avoid_an_endpoint_that_is_silent_now() -> None:
+    async def main() -> None:
+        async def behave(endpoint: FakeEndpoint, method: str, params: list[Any]) -> Any:
+            if method == "eth_gasPrice":
+                await asyncio.sleep(10**6)
+            return NotImplemented
+
+        silent, other = FakeEndpoint(seconds=0.01, behave=behave), FakeEndpoint(seconds=0.3)
+        async with node_over(silent, other, policy=Policy(hedge_first_seconds=50.0)) as node:
+            stuck = asyncio.ensure_future(node.request(*GAS_PRICE))
+            await asyncio.sleep(2.0)
+            assert await node.request("net_version", []) == "0x1"
+            assert silent.methods.count("net_version") == 0
+            stuck.cancel()
+
+    run(main())
+
+
 def test_whoever_gives_up_leaves_nothing_running() -> None:
     async def main() -> None:
         first, second = FakeEndpoint(seconds=10.0), FakeEndpoint(seconds=10.0)
@@ -239,8 +277,10 @@ def test_whoever_gives_up_leaves_nothing_running() -> None:
 
 def test_an_endpoint_that_keeps_failing_is_left_alone_then_tried_by_one_and_taken_back() -> None:
     async def main() -> None:
-        only = FakeEndpoint(down=True)
+        only = FakeEndpoint()
         async with node_over(only) as node:
+            await node.request(*GAS_PRICE)
+            only.down = True
             with pytest.raises(Unreachable):
                 await node.request(*GAS_PRICE)
             assert node.health()[0].state == "open"

@@ -108,6 +108,15 @@ def test_of_two_that_disagree_the_one_that_proves_its_block_is_believed() -> Non
     run(main())
 
 
+def test_of_two_the_higher_one_is_not_believed_if_its_history_is_another() -> None:
+    async def main() -> None:
+        async with node_over(FakeEndpoint(height=1_500, fork=9), FakeEndpoint(height=1_000)) as node:
+            assert await node.block() == await node.block(1_000)
+            assert [endpoint.in_step for endpoint in node.health()] == [False, True]
+
+    run(main())
+
+
 def test_an_only_endpoint_that_lies_about_its_height_is_caught() -> None:
     async def main() -> None:
         async with node_over(FakeEndpoint(behave=lies_about_its_height)) as node:
