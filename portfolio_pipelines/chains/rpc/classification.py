@@ -34,8 +34,9 @@ def _words(*patterns: str) -> re.Pattern[str]:
 
 
 _REVERTED: Final = _words(
-    "revert", "vm execution error", "invalid opcode", "invalid jump", "stack (under|over)flow", "vm exception",
-    "bad instruction", "opcode .* not defined", "write protection", "assertion failed",
+    "revert", "vm execution error", r"invalid\w* ?opcode", "invalid ?jump", "stack ?(under|over)flow", "vm exception",
+    "bad instruction", "opcode .* not defined", "opcodenotfound", "write protection", "assertion failed",
+    "statechangeduringstaticcall", "callnotallowedinsidestatic",
 )  # fmt: skip
 _QUOTA: Final = _words(
     "monthly (capacity|quota|request)", "payment required", "daily (request|quota|limit)", "quota",

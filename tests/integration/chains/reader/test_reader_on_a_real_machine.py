@@ -277,18 +277,7 @@ def test_the_projects_own_client_carries_every_way_to_ask(world: World, way: str
     }
 
 
-@pytest.mark.parametrize(
-    "way",
-    [
-        *WAYS[:3],
-        *(
-            pytest.param(
-                way, marks=pytest.mark.xfail(reason="the client takes an invalid operation for a node failure")
-            )
-            for way in WAYS[3:]
-        ),
-    ],
-)
+@pytest.mark.parametrize("way", WAYS)
 def test_a_token_that_is_no_program_costs_only_itself_through_the_client(world: World, way: str) -> None:
     columns = [1 + world.names.index(name) for name in ("is no program", "plain")]
     found = through_the_client(world, way, columns)

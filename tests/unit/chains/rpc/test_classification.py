@@ -104,6 +104,12 @@ MEANINGS: list[tuple[type[RpcError], Question, int, str, Any, int]] = [
     (Reverted, CALL, -32015, "VM execution error.", "Reverted 0x08c379a0", 200),
     (Reverted, CALL, -32603, "VM Exception while processing transaction: revert", {"data": "0x08c379a0"}, 200),
     (Reverted, CALL, -32000, "invalid opcode: opcode 0x5f not defined", None, 200),
+    (Reverted, CALL, -32003, "EVM error InvalidFEOpcode", None, 200),
+    (Reverted, CALL, -32003, "EVM error OpcodeNotFound", None, 200),
+    (Reverted, CALL, -32003, "EVM error StackUnderflow", None, 200),
+    (Reverted, CALL, -32003, "EVM error StackOverflow", None, 200),
+    (Reverted, CALL, -32003, "EVM error InvalidJump", None, 200),
+    (Reverted, CALL, -32003, "EVM error StateChangeDuringStaticCall", None, 200),
     # us
     (InvalidRequest, BALANCE, -32602, "invalid argument 0: hex string has length 38, want 40", None, 200),
     (InvalidRequest, SEND, -32600, "malformed", None, 200),
