@@ -37,6 +37,16 @@ class Settings(BaseSettings):
         description="File with chains, endpoints and tokens of your own; chains.toml in the home folder when unset.",
     )
 
+    first_chain_day: date = Field(
+        default=date(2025, 1, 1), description="First day x chain partition; wallets are not rebuilt further back."
+    )
+    discovery_days: int = Field(
+        default=30, ge=0, description="Days before a wallet's first read whose transfers are searched for its tokens."
+    )
+    price_days_after_sale: int = Field(
+        default=7, ge=0, description="Days a token is still priced after the last wallet let it go."
+    )
+
     first_day: date = Field(default=date(2013, 1, 1), description="First daily partition; no investment can be older.")
     tolerance: float = Field(default=0.03, gt=0, lt=1, description="Relative spread within which quotes agree.")
     max_stale_days: int = Field(
