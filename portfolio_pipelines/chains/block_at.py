@@ -7,9 +7,8 @@ import math
 from collections.abc import Sequence
 
 from portfolio_pipelines.chains.rpc.errors import BadAnswer
-from portfolio_pipelines.chains.rpc.node import Block, Node
+from portfolio_pipelines.chains.rpc.node import ANSWERED_BY, Block, Node
 
-_ENDPOINT = "its endpoints"  # a node hides which of them answered
 _RATE_SAMPLE = 1_000  # blocks over which the pace of the chain is measured first
 _MARGIN = 0.02  # how far a guess from the pace is moved outwards, so that the next one most likely closes the bracket
 _TRUNCATION = 0.01  # of the bracket, at first: how far a look is moved towards the middle
@@ -101,7 +100,7 @@ class _Search:
         return block
 
     def _lie(self, message: str) -> None:
-        raise BadAnswer(self.node.name, _ENDPOINT, message)
+        raise BadAnswer(self.node.name, ANSWERED_BY.get(), message)
 
 
 def _step(before: Block, after: Block, moment: int, first_gap: int, reads: int) -> int:

@@ -20,7 +20,7 @@ from portfolio_pipelines.chains.log_ranges import Log, Reach, read_range
 from portfolio_pipelines.chains.raw_amounts import RAW, raw_columns
 from portfolio_pipelines.chains.reorganisations import newest_canonical
 from portfolio_pipelines.chains.rpc.errors import BadAnswer
-from portfolio_pipelines.chains.rpc.node import Block, Node
+from portfolio_pipelines.chains.rpc.node import ANSWERED_BY, Block, Node
 
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"  # Transfer(address,address,uint256)
 DEPOSIT = "0xe1fffcc4923d04b559f4d29a8bfc6cda04eb5b0d3c460751c2402c5c5cc9109c"  # Deposit(address,uint256)
@@ -39,7 +39,7 @@ TRANSFERS: dict[str, pl.DataType | type[pl.DataType]] = {
     "raw_hex": pl.String,
     "kind": pl.String,  # erc20, erc721, malformed (raw is null: the contract does not keep to either standard)
 }
-_ENDPOINT = "its endpoints"  # a node hides which of them answered
+_ENDPOINT = "its endpoints"  # several may have answered
 _TRIES = 3  # readings of a window in which blocks were replaced
 _CHECKPOINTS = 24  # one an hour: a day of steps back before the whole history is read again
 _PADDING = "0x" + "0" * 24
@@ -189,7 +189,7 @@ class _Scan:
         query = {"fromBlock": hex(first), "toBlock": hex(last), "topics": topics}
         async with self.turn:
             logs = await self.node.request("eth_getLogs", [query])
-        asked = frozenset(names)
+        asked, endpoint = frozenset(names), ANSWERED_BY.get()
         try:
             strange = not isinstance(logs, list) or any(
                 not first <= int(log["blockNumber"], 16) <= last
@@ -198,9 +198,9 @@ class _Scan:
                 for log in logs
             )
         except (TypeError, KeyError, IndexError, ValueError, AttributeError) as error:
-            raise BadAnswer(self.node.name, _ENDPOINT, f"logs of blocks {first} to {last} without form") from error
+            raise BadAnswer(self.node.name, endpoint, f"logs of blocks {first} to {last} without form") from error
         if strange:
-            raise BadAnswer(self.node.name, _ENDPOINT, f"logs of blocks {first} to {last} that were not asked for")
+            raise BadAnswer(self.node.name, endpoint, f"logs of blocks {first} to {last} that were not asked for")
         return list(logs)
 
     def _decoded(self, logs: Iterable[Log]) -> Iterable[_Row]:

@@ -11,9 +11,8 @@ from typing import Any
 import polars as pl
 
 from portfolio_pipelines.chains.rpc.errors import BadAnswer, RpcError
-from portfolio_pipelines.chains.rpc.node import Block, Node
+from portfolio_pipelines.chains.rpc.node import ANSWERED_BY, Block, Node
 
-_ENDPOINT = "its endpoints"  # a node hides which of them answered
 CANONICAL = {"chain_id": pl.Int64, "block_number": pl.Int64, "canonical_hash": pl.String}
 
 
@@ -46,7 +45,9 @@ def block_of(node: Node, answer: Any) -> Block:
             parent_hash=_hash(answer["parentHash"]),
         )
     except (TypeError, KeyError, ValueError) as error:
-        raise BadAnswer(node.name, _ENDPOINT, "a block without number, hash, timestamp or parent hash") from error
+        raise BadAnswer(
+            node.name, ANSWERED_BY.get(), "a block without number, hash, timestamp or parent hash"
+        ) from error
     return block
 
 
@@ -74,7 +75,9 @@ async def canonical_hashes(node: Node, numbers: Sequence[int]) -> pl.DataFrame:
             raise answer
         block = block_of(node, answer) if answer is not None else None
         if block and block.number != number:
-            raise BadAnswer(node.name, _ENDPOINT, f"block {block.number} in answer to the question for {number}")
+            raise BadAnswer(
+                node.name, ANSWERED_BY.get(), f"block {block.number} in answer to the question for {number}"
+            )
         hashes.append(block.hash if block else None)
     return pl.DataFrame(
         {"chain_id": [node.chain_id] * len(wanted), "block_number": wanted, "canonical_hash": hashes}, schema=CANONICAL
@@ -140,7 +143,7 @@ async def find_fork(node: Node, known: Sequence[Block], head: Block) -> Fork:
         parent = block_of(node, await node.request("eth_getBlockByHash", [current.parent_hash, False]))
         if parent.hash != current.parent_hash or parent.number != current.number - 1:
             message = f"block {parent.number} {parent.hash} is not the parent of {current.number} {current.hash}"
-            raise BadAnswer(node.name, _ENDPOINT, message)
+            raise BadAnswer(node.name, ANSWERED_BY.get(), message)
         current = parent
     common = place[current.hash]
     return Fork(known[common], tuple(known[common + 1 :]), tuple(reversed(adopted)))

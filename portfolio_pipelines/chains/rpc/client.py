@@ -12,9 +12,9 @@ from portfolio_pipelines.chains.rpc.circuit import EndpointHealth
 from portfolio_pipelines.chains.rpc.endpoint import Endpoint, Surroundings
 from portfolio_pipelines.chains.rpc.endpoints import Address, EndpointSettings, names_of
 from portfolio_pipelines.chains.rpc.errors import RpcError, TooMuch
-from portfolio_pipelines.chains.rpc.failover import FINAL, Failover
+from portfolio_pipelines.chains.rpc.failover import ALL, FINAL, Failover
 from portfolio_pipelines.chains.rpc.heights import Heights
-from portfolio_pipelines.chains.rpc.node import Block
+from portfolio_pipelines.chains.rpc.node import ANSWERED_BY, Block
 from portfolio_pipelines.chains.rpc.pacing import PACERS_OF_THIS_PROCESS, Pacers
 from portfolio_pipelines.chains.rpc.policy import STANDARD_POLICY, SYSTEM_CLOCK, Clock, Policy
 from portfolio_pipelines.chains.rpc.questions import Question
@@ -64,6 +64,9 @@ class JsonRpcNode:
             return [await self._alone(question) for question in questions]
         size = self._failover.largest_batch()
         parts = [questions[start : start + size] for start in range(0, len(questions), size)]
+        if len(parts) == 1:
+            return await self._part(parts[0])
+        ANSWERED_BY.set(ALL)  # several may answer
         answered = await asyncio.gather(*(self._part(part) for part in parts))
         return [result for part in answered for result in part]
 
@@ -153,6 +156,7 @@ class JsonRpcNode:
         try:
             results = await self._failover.read_many(questions)
         except TooMuch:
+            ANSWERED_BY.set(ALL)
             middle = len(questions) // 2
             halves = await asyncio.gather(self._part(questions[:middle]), self._part(questions[middle:]))
             return [*halves[0], *halves[1]]
@@ -163,6 +167,8 @@ class JsonRpcNode:
             for place, result in enumerate(results)
             if isinstance(result, RpcError) and not isinstance(result, FINAL)
         ]
+        if again:
+            ANSWERED_BY.set(ALL)
         retried = await asyncio.gather(*(self._alone(questions[place]) for place in again))
         for place, result in zip(again, retried, strict=True):
             results[place] = result

@@ -21,6 +21,7 @@ from portfolio_pipelines.chains.rpc.errors import (
     Unreachable,
     Unsupported,
 )
+from portfolio_pipelines.chains.rpc.node import ANSWERED_BY
 from portfolio_pipelines.chains.rpc.policy import Clock, Policy
 from portfolio_pipelines.chains.rpc.questions import Question
 
@@ -32,6 +33,7 @@ MOST_HEDGE_CREDIT: Final = 5.0
 ROUNDING_SECONDS: Final = 1e-6  # sums of times are not exact
 
 Ask = Callable[[Endpoint, Effort], Awaitable[Any]]
+Answered = tuple[str, Any]  # name of the endpoint, and what it answered
 
 
 class _Course:
@@ -121,7 +123,9 @@ class Failover:
         order = self.in_order()
         if not order:
             raise self._nobody({})
-        return await ask(order[0], Effort(self._clock))
+        answer = await ask(order[0], Effort(self._clock))
+        ANSWERED_BY.set(order[0].name)
+        return answer
 
     async def _attempts(self, question: Question, size: int, ask: Ask, among: Collection[Endpoint] | None) -> Any:
         effort, course = Effort(self._clock), _Course(question, size)
@@ -134,13 +138,17 @@ class Failover:
             order = [endpoint for endpoint in usable if endpoint not in course.tried]
             if order:
                 try:
-                    return await self._hedged(order, ask, effort, course)
+                    name, answer = await self._hedged(order, ask, effort, course)
                 except CircuitOpen:
                     continue  # it opened while we queued: choose again; nothing was sent
-                except FINAL:
+                except FINAL as error:
+                    ANSWERED_BY.set(error.endpoint)  # what a call reverted with is an answer, too
                     raise
                 except RpcError:
                     left -= 1  # noted in the course
+                else:
+                    ANSWERED_BY.set(name)  # here, where the caller sees it: hedges run in contexts of their own
+                    return answer
             elif usable:  # each failed in this round
                 await self._clock.sleep(self._backoff(rounds))
                 rounds += 1
@@ -154,14 +162,14 @@ class Failover:
                 course.tried.clear()
         raise self._nobody(course.failures, among)
 
-    async def _hedged(self, order: Sequence[Endpoint], ask: Ask, effort: Effort, course: _Course) -> Any:
+    async def _hedged(self, order: Sequence[Endpoint], ask: Ask, effort: Effort, course: _Course) -> Answered:
         order[0].assigned += course.size  # at once: who chooses next must see it
         try:
             return await self._first_answer(order, ask, effort, course)
         finally:
             order[0].assigned -= course.size
 
-    async def _first_answer(self, order: Sequence[Endpoint], ask: Ask, effort: Effort, course: _Course) -> Any:
+    async def _first_answer(self, order: Sequence[Endpoint], ask: Ask, effort: Effort, course: _Course) -> Answered:
         """Ask the first; if it takes unusually long, the second as well, and take what comes first."""
         primary, second = order[0], self._second(order)
         self._hedge_credit = min(self._hedge_credit + self._policy.hedge_share, MOST_HEDGE_CREDIT)
@@ -170,7 +178,7 @@ class Failover:
         begun = effort.busy()
         usual = self._hedge_delay(primary, course.question.method)
         first = asyncio.ensure_future(self._try(primary, ask, effort, course))
-        running: list[asyncio.Future[Any]] = [first]
+        running: list[asyncio.Future[Answered]] = [first]
         try:
             while True:
                 late = usual if self._hedge_credit >= 1 else max(usual, self._policy.hedge_late_seconds)
@@ -183,7 +191,7 @@ class Failover:
             self._hedge_credit = max(self._hedge_credit - 1, 0.0)
             second.record.hedges += 1
             running.append(asyncio.ensure_future(self._try(second, ask, Effort(self._clock, effort.busy()), course)))
-            waiting: set[asyncio.Future[Any]] = set(running)
+            waiting: set[asyncio.Future[Answered]] = set(running)
             while waiting:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 for finished in done:
@@ -196,9 +204,9 @@ class Failover:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _try(self, endpoint: Endpoint, ask: Ask, effort: Effort, course: _Course) -> Any:
+    async def _try(self, endpoint: Endpoint, ask: Ask, effort: Effort, course: _Course) -> Answered:
         try:
-            return await ask(endpoint, effort)
+            return endpoint.name, await ask(endpoint, effort)
         except CircuitOpen:
             raise
         except RpcError as error:

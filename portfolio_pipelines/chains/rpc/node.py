@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 ANSWERED_BY: Final[ContextVar[str]] = ContextVar("ANSWERED_BY", default="all endpoints")
-"""Name of the endpoint that gave the latest answer to this task: a reader that finds it untrue names who gave it."""
+"""Name of the endpoint that gave the latest answer to this task: a reader that finds it untrue names who gave it.
+
+"all endpoints" while none answered, and after a batch that was answered in parts.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import Iterator
 
+import orjson
 import pytest
+from aiohttp import web
 
+from portfolio_pipelines.chains.protocols.calls import call_many, view
 from portfolio_pipelines.chains.rpc.capabilities import MemoryCapabilityStore
 from portfolio_pipelines.chains.rpc.client import JsonRpcNode, open_node
 from portfolio_pipelines.chains.rpc.endpoints import EndpointSettings
 from portfolio_pipelines.chains.rpc.errors import BadAnswer, RateLimited, RpcError, TooMuch, Unreachable
 from portfolio_pipelines.chains.rpc.policy import Policy
-from tests.contracts.anvil import Anvil
+from tests.contracts.anvil import MULTICALL3, Anvil
 from tests.contracts.faulty_proxy import (
     Fault,
     FaultyProxies,
@@ -82,6 +85,32 @@ def test_each_fault_is_an_error_that_names_chain_and_endpoint(name: str, proxy: 
                 assert str(caught.value).startswith(f"local at {proxy.url[7:-1]}: ")
             assert words in (node.health()[0].last_error or "")
             assert type(caught.value) is kind or "left alone" in str(caught.value)
+
+    asyncio.run(main())
+
+
+async def other_tokens(proxy: FaultyProxy, _: web.Request, body: bytes) -> web.StreamResponse:
+    """The node itself, except that calls of contracts give words that nobody asked for."""
+    status, answer = await proxy.forward(body)
+    asked, said = orjson.loads(body), orjson.loads(answer)
+    if isinstance(asked, dict) and asked["method"] == "eth_call":
+        said = {"jsonrpc": "2.0", "id": asked["id"], "result": "0x" + "ab" * 96}
+    return web.Response(status=status, body=orjson.dumps(said), content_type="application/json")
+
+
+def test_an_answer_that_only_its_reader_finds_untrue_is_charged_to_the_endpoint_that_gave_it(
+    proxy: FaultyProxy, proxies: FaultyProxies, session_chain: Anvil
+) -> None:
+    other = proxies.in_front_of(session_chain.url)
+    proxy.fault, other.fault = refusing(502), other_tokens
+
+    async def main() -> None:
+        async with node_at(proxy.url, other.url) as node:
+            block = await node.block()
+            calls = [view(MULTICALL3, "getChainId()"), view(MULTICALL3, "getBasefee()")]
+            with pytest.raises(BadAnswer, match="aggregate3") as caught:
+                await call_many(node, calls, block, multicall3=MULTICALL3)
+        assert caught.value.endpoint == other.url[7:-1]
 
     asyncio.run(main())
 

@@ -18,6 +18,7 @@ from portfolio_pipelines.chains.rpc.errors import (
     Unreachable,
     Unsupported,
 )
+from portfolio_pipelines.chains.rpc.node import ANSWERED_BY
 from portfolio_pipelines.chains.rpc.policy import Policy
 from tests.unit.chains.rpc.virtual_time import FakeEndpoint, HttpSays, NodeSays, most_in_a_second, node_over, run
 
@@ -409,5 +410,29 @@ def test_no_second_sees_more_requests_than_the_rate_even_with_retries_hedges_and
             await asyncio.gather(node.batch([GAS_PRICE] * 60), *reads, return_exceptions=True)
         for endpoint in endpoints:
             assert most_in_a_second(endpoint.times) <= 10
+
+    run(main())
+
+
+def test_who_answered_is_known_after_a_failure_a_hedge_a_revert_and_a_batch() -> None:
+    async def main() -> None:
+        bad, good = FakeEndpoint(behave=says(HttpSays(502))), FakeEndpoint()
+        async with node_over(bad, good) as node:
+            await node.request(*GAS_PRICE)
+            assert ANSWERED_BY.get() == "node1.example"
+        slow, quick = FakeEndpoint(seconds=9.0), FakeEndpoint()
+        async with node_over(slow, quick) as node:
+            await node.request(*GAS_PRICE)
+            assert slow.bodies
+            assert ANSWERED_BY.get() == "node1.example"
+        async with node_over(FakeEndpoint(behave=says(NodeSays(3, "execution reverted"), on="eth_call"))) as node:
+            with pytest.raises(Reverted):
+                await node.eth_call("0x" + "11" * 20, b"\x01", 5)
+            assert ANSWERED_BY.get() == "node0.example"
+        async with node_over(bad, good) as node:
+            await node.batch([("eth_chainId", [])] * 2)
+            assert ANSWERED_BY.get() in {"node0.example", "node1.example"}
+            await node.batch([("eth_chainId", [])] * 1_000)  # in several bodies, to both
+            assert ANSWERED_BY.get() == "all endpoints"
 
     run(main())
