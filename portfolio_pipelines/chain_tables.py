@@ -154,8 +154,12 @@ WALLETS_SCHEMA: Final = columns(
         "family": pl.String,  # evm, solana, bitcoin
         "label": pl.String,
         "chains": pl.String,  # slugs separated by blanks; empty for all that are enabled
+        "is_watched": pl.Boolean,
+        "added_on": pl.Date,  # UTC day
+        "removed_on": pl.Date,  # UTC day; null while it is watched
     }
 )
+"""Every wallet that was ever watched: one that was removed stays, so that what was does not change."""
 
 CHAINS_SCHEMA: Final = columns(
     {
