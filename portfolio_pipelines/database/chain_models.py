@@ -3,7 +3,7 @@
 Balances and positions are in the lake. A chain itself is a row of the chain registry, not of a table here.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -45,6 +45,24 @@ class ChainToken(Base):
     first_seen_at: Mapped[datetime | None] = mapped_column(comment="Time of that block")
     added_at: Mapped[datetime]
     added_by: Mapped[str | None] = mapped_column(comment="Who added it by hand; null for the other sources")
+
+
+class HeldAsset(Base):
+    """An asset that wallets hold, or held, as price providers call it."""
+
+    __tablename__ = "held_assets"
+    __table_args__ = (
+        CheckConstraint("held_since <= held_until", name="span"),
+        {"comment": "Assets that wallets hold, and the days on which they did: they need a price then"},
+    )
+
+    asset_id: Mapped[str] = mapped_column(
+        primary_key=True, comment="Whose price counts: coingecko:<id>, or the id of the token itself"
+    )
+    coingecko_symbol: Mapped[str | None] = mapped_column(comment="CoinGecko's name; null where it has none")
+    defillama_symbol: Mapped[str | None] = mapped_column(comment="DefiLlama's name; null where it has none")
+    held_since: Mapped[date] = mapped_column(comment="First day on which a wallet was seen to hold it")
+    held_until: Mapped[date] = mapped_column(comment="Last day on which a wallet was seen to hold it")
 
 
 class TokenQuarantine(Base):

@@ -15,7 +15,11 @@ BENCHMARKS: Final[Mapping[str, str]] = {
 
 
 def tracked_days(
-    legs: pl.DataFrame, successions: pl.DataFrame, weekday_assets: frozenset[str], days: Sequence[date]
+    legs: pl.DataFrame,
+    successions: pl.DataFrame,
+    weekday_assets: frozenset[str],
+    days: Sequence[date],
+    held: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """The (asset_id, date) that need a price.
 
@@ -24,6 +28,8 @@ def tracked_days(
         successions: Columns asset_id, successor_id, effective_on. A converted asset is followed by its successor.
         weekday_assets: Assets that have no close on Saturdays and Sundays.
         days: The days in question, ascending.
+        held: Columns asset_id, start, end of what wallets hold: half-open spans of days. Nothing is followed: a wallet
+            shows by itself what it holds after a conversion.
 
     Returns:
         Columns asset_id, date, sorted.
@@ -34,6 +40,9 @@ def tracked_days(
     held = legs.group_by("asset_id").agg(pl.col("invested_on").min()).sort("asset_id")
     for asset_id, invested_on in held.iter_rows():
         _follow(asset_id, invested_on, successions, spans)
+    for asset_id, start, end in [] if held is None else held.select("asset_id", "start", "end").iter_rows():
+        known_start, known_end = spans.get(asset_id, (start, end))
+        spans[asset_id] = (min(start, known_start), max(end, known_end))
     calendar = pl.DataFrame({"date": days}, schema={"date": pl.Date})
     wanted = pl.DataFrame(
         [(asset, start, end) for asset, (start, end) in spans.items()],

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from portfolio_pipelines.database.assets import load_assets, load_successions
 from portfolio_pipelines.database.closes import Closes
 from portfolio_pipelines.database.connection import connect, read_frame
+from portfolio_pipelines.database.held_assets import held_assets_frame
 from portfolio_pipelines.database.investment_import import SampleReplacement, replace_sample_quantities
 from portfolio_pipelines.database.investments import load_investment_legs, load_users
 from portfolio_pipelines.database.migrate import upgrade
@@ -80,6 +81,19 @@ class Database:
         """
         schema = pl.Schema({"asset_id": pl.String(), "invested_on": pl.Date()})
         return read_frame(self.engine, query, schema).sort("asset_id")
+
+    def held_assets(self) -> pl.DataFrame:
+        """Every asset that wallets hold or held, schema `held_assets.HELD_ASSETS_SCHEMA`."""
+        return held_assets_frame(self.engine)
+
+    def held_by_wallets(self, days_after: int) -> pl.DataFrame:
+        """When each of them needs a price: columns asset_id, start, end, half-open.
+
+        Args:
+            days_after: Days after the last one on which it was seen: that a wallet still has it is known later.
+        """
+        end = pl.col("held_until") + pl.duration(days=days_after + 1)
+        return self.held_assets().select("asset_id", pl.col("held_since").alias("start"), end.alias("end"))
 
     def first_purchases(self) -> dict[str, date]:
         """The day of the first investment of each user."""

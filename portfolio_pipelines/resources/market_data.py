@@ -84,7 +84,11 @@ class MarketData:
     def tracked(self, days: Sequence[date]) -> pl.DataFrame:
         """The (asset_id, date) that need a price, for what is held now."""
         return tracked_days(
-            self.database.held_since(), self.database.load("asset_successions"), self.weekday_assets, days
+            self.database.held_since(),
+            self.database.load("asset_successions"),
+            self.weekday_assets,
+            days,
+            self.database.held_by_wallets(self.settings.price_days_after_sale),
         )
 
     def benchmark_days(self, days: Sequence[date]) -> pl.DataFrame:
@@ -210,7 +214,17 @@ class MarketData:
         return closes
 
     def _listings(self) -> dict[str, Listing]:
-        return {
+        """What providers call each asset: the asset map's word first, then what the tokens of wallets say."""
+        of_tokens = {
+            row["asset_id"]: Listing(
+                row["asset_id"],
+                "crypto",
+                "daily",
+                {provider: row[column] for provider, column in PROVIDER_COLUMNS.items() if row.get(column)},
+            )
+            for row in self.database.held_assets().iter_rows(named=True)
+        }
+        return of_tokens | {
             row["asset_id"]: Listing(
                 row["asset_id"],
                 row["kind"],
