@@ -45,6 +45,22 @@ def wallets_frame(engine: sa.Engine) -> pl.DataFrame:
     return wallets.join(users, on="user_key").select(WALLETS_SCHEMA.names()).sort("wallet_key")
 
 
+def every_wallet_frame(engine: sa.Engine) -> pl.DataFrame:
+    """Every wallet that was ever watched, with what was said of it last; sorted by wallet_key.
+
+    Columns of WALLETS_SCHEMA with `chains` as a list, and is_watched, added_on, removed_on (UTC days).
+    """
+    query = """
+        select distinct on (wallet_key) wallet_key, user_key, user_id, address, family, label, chains,
+               removed_at is null as is_watched,
+               (added_at at time zone 'UTC')::date as added_on, (removed_at at time zone 'UTC')::date as removed_on
+        from app.wallets join app.users using (user_key) join app.wallet_versions using (wallet_key)
+        order by wallet_key, version desc
+    """
+    more = {"is_watched": pl.Boolean(), "added_on": pl.Date(), "removed_on": pl.Date()}
+    return read_frame(engine, query, pl.Schema({**WALLETS_SCHEMA, **more})).sort("wallet_key")
+
+
 def remove_wallet(engine: sa.Engine, user_id: str, address: str, *, who: str, now: datetime | None = None) -> int:
     """Stop watching a wallet; what is known of it stays. Importing it again watches it under the same key.
 

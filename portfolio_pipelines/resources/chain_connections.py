@@ -6,7 +6,7 @@ is read is in `chains`; what becomes of an answer is in `assets`.
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import polars as pl
 
 from portfolio_pipelines.chains.chain_reading import ChainReader, PlainReader
 from portfolio_pipelines.chains.deployments import DeploymentList, load_deployments
+from portfolio_pipelines.chains.local_chain import CHAIN_ID as LOCAL_CHAIN_ID
 from portfolio_pipelines.chains.registry import Chain, Registry, load_registry
 from portfolio_pipelines.chains.token_facts import TOKEN_FACTS
 from portfolio_pipelines.chains.tokens import TokenList, load_tokens
@@ -27,10 +28,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChainConnections:
-    """Registry, tokens and deployments of an installation, and readers of its chains."""
+    """Registry, tokens and deployments of an installation, and readers of its chains.
+
+    Args:
+        settings: Say where the user's chains.toml is.
+        database: Where the endpoints' abilities and health are kept.
+        local_url: Where a local chain answers that was started for this process alone; it is read although the registry
+            does not enable it, and its coin is shown at the price of ether.
+    """
 
     settings: Settings = field(repr=False)
     database: Database
+    local_url: str | None = None
 
     @cached_property
     def registry(self) -> Registry:
@@ -39,7 +48,14 @@ class ChainConnections:
         Raises:
             RegistryRefusedError: If that file has faults.
         """
-        return load_registry(self.settings.chain_overrides, self.settings.environment)
+        registry = load_registry(self.settings.chain_overrides, self.settings.environment)
+        if self.local_url is None:
+            return registry
+        local = replace(
+            registry.by_id[LOCAL_CHAIN_ID], endpoints=(self.local_url,), enabled=True, coingecko_native="ethereum"
+        )
+        chains = [local if chain.chain_id == LOCAL_CHAIN_ID else chain for chain in registry]
+        return Registry(chains, registry.added_tokens, registry.added_deployments)
 
     @cached_property
     def tokens(self) -> TokenList:
@@ -52,7 +68,7 @@ class ChainConnections:
         return load_deployments(self.registry.added_deployments)
 
     @property
-    def enabled(self) -> tuple[Chain, ...]:
+    def readable(self) -> tuple[Chain, ...]:
         """The chains that can be read: enabled, with an endpoint."""
         return tuple(chain for chain in self.registry.enabled() if chain.endpoints)
 

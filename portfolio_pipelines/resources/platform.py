@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from portfolio_pipelines.market.fetch import Progress
+from portfolio_pipelines.resources.chain_connections import ChainConnections
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.market_data import MarketData
@@ -25,6 +26,7 @@ class Platform:
     market: MarketData
     warehouse: Warehouse
     served: ServedMarts
+    chains: ChainConnections
 
     @classmethod
     def of(cls, settings: Settings, progress: Progress | None = None) -> "Platform":
@@ -34,7 +36,8 @@ class Platform:
         database = Database(settings)
         market = MarketData(settings, database, ledger, progress)
         warehouse = Warehouse.from_settings(settings)
-        return cls(settings, lake, ledger, database, market, warehouse, ServedMarts(warehouse, settings))
+        served, chains = ServedMarts(warehouse, settings), ChainConnections(settings, database)
+        return cls(settings, lake, ledger, database, market, warehouse, served, chains)
 
     def resources(self) -> Mapping[str, object]:
         """The Dagster resources of the assets, by name."""
@@ -45,4 +48,5 @@ class Platform:
             "warehouse": self.warehouse,
             "served_marts": self.served,
             "validator": VALIDATOR,
+            "chains": self.chains,
         }
