@@ -52,6 +52,8 @@ STATES: Final[Mapping[str, str]] = {
 """One short text for each table that changes whenever its rows do."""
 WRITER_LOCK: Final = 0x6C616B65
 """Advisory lock of whoever writes partitions: two runs at once take turns, table by table."""
+CHAIN_WRITER_LOCK: Final = 0x636861696E
+"""The same for what is read of chains: nobody else writes those tables, and reading takes minutes."""
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,16 @@ class Database:
         return load_partition_log(self.engine)
 
     @contextmanager
-    def writer(self, lake: Lake, run_id: str) -> Iterator[PartitionWriter]:
-        """The one writer of partitions; its records are saved at the end, also when the body fails."""
+    def writer(self, lake: Lake, run_id: str, lock: int = WRITER_LOCK) -> Iterator[PartitionWriter]:
+        """The one writer of partitions; its records are saved at the end, also when the body fails.
+
+        Args:
+            lake: Where they are written.
+            run_id: The run that writes.
+            lock: Of the tables that are written: two writers with the same one take turns.
+        """
         with self.engine.connect() as connection:
-            connection.execute(sa.text("select pg_advisory_lock(:lock)"), {"lock": WRITER_LOCK})
+            connection.execute(sa.text("select pg_advisory_lock(:lock)"), {"lock": lock})
             connection.commit()
             records = PartitionWriter.records_of(self.partition_log())
             writer = PartitionWriter(lake, run_id, records, lambda rows: record_partitions(self.engine, rows))
@@ -134,7 +142,7 @@ class Database:
                 yield writer
             finally:
                 writer.close()
-                connection.execute(sa.text("select pg_advisory_unlock(:lock)"), {"lock": WRITER_LOCK})
+                connection.execute(sa.text("select pg_advisory_unlock(:lock)"), {"lock": lock})
                 connection.commit()
 
     def check_results(self) -> pl.DataFrame:
