@@ -171,6 +171,8 @@ class ChainDayReader:
                 pair_tokens=work.pair_tokens,
                 position_holders=frozenset(before.positions["wallet_key"]),
                 previous=await self._previous(day, before, is_close),
+                checkpoints=() if is_close else _checkpoints(before.reads)[:-1],
+                since=int(_end(day - _DAY).timestamp()),
                 look_back=int(work.look_back.total_seconds()),
                 newcomers=frozenset(newcomers.tolist()),
             ),
@@ -182,10 +184,9 @@ class ChainDayReader:
 
         A closed day is scanned whole, so that it comes out the same however often it was read while it ran.
         """
-        good = before.reads.filter(pl.col("is_scanned"))
-        if not is_close and good.height:
-            number, known, timestamp = good.select("block_number", "block_hash", "block_timestamp").row(-1)
-            return Block(number, known, timestamp)
+        good = _checkpoints(before.reads)
+        if good and not is_close:
+            return good[-1]
         return await self.reader.at_close(int(_end(day - _DAY).timestamp()))
 
     def _advance(self, before: _Before, reading: ChainReading, is_close: bool) -> ChainDayRows:
@@ -212,7 +213,10 @@ class ChainDayReader:
         )
         transfers = self._transfers(reading)
         if not is_close:
-            transfers = pl.concat([before.transfers, transfers])
+            kept = before.transfers
+            if reading.transfers_from is not None:  # blocks may have been replaced, and what moved in them is undone
+                kept = kept.filter(pl.col("block_number") < reading.transfers_from)
+            transfers = pl.concat([kept, transfers])
         transfers = transfers.unique(["wallet_key", "tx_hash", "log_index", "direction"]).sort(
             "block_number", "log_index", "wallet_key", "direction"
         )
@@ -297,6 +301,21 @@ class ChainDayReader:
 
 def _end(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + _DAY
+
+
+def _checkpoints(reads: pl.DataFrame) -> list[Block]:
+    """Blocks of the day up to which transfers are stored, oldest first.
+
+    A read that stepped back behind earlier ones took with it what was stored from beyond: only reads below all that
+    came after them count.
+    """
+    found: list[Block] = []
+    scanned = reads.filter(pl.col("is_scanned")).select("block_number", "block_hash", "block_timestamp")
+    for number, known, timestamp in scanned.iter_rows():
+        while found and found[-1].number >= number:
+            found.pop()
+        found.append(Block(number, known, timestamp))
+    return found
 
 
 def _with_keys(rows: pl.DataFrame, keys: Mapping[str, int]) -> pl.DataFrame:

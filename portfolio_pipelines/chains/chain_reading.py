@@ -38,6 +38,9 @@ class ChainQuestion:
         pair_tokens: Tokens of Uniswap v2 pairs and their like that some wallet holds.
         position_holders: Keys of wallets that had positions at the last read.
         previous: Block of the last good read of this chain, from which transfers are looked for; None without one.
+        checkpoints: Blocks of good reads before that, oldest first. When the chain replaced the previous one, transfers
+            are looked for from the newest of them that it still has.
+        since: From when on, when it has none of them any more; seconds since 1970. When None: as at a first read.
         look_back: How long before a first read transfers are looked for, so that tokens are found; seconds.
         newcomers: Keys of wallets that were never read here: they get the look-back, too.
     """
@@ -50,6 +53,8 @@ class ChainQuestion:
     pair_tokens: Sequence[str] = ()
     position_holders: frozenset[int] = frozenset()
     previous: Block | None = None
+    checkpoints: Sequence[Block] = ()
+    since: int | None = None
     look_back: int = 0
     newcomers: frozenset[int] = frozenset()
 
@@ -65,7 +70,9 @@ class ChainReading:
         pairs: Further pairs that were read.
         balances: HOLDINGS_SCHEMA, none of them zero.
         unread: Pairs whose balance could not be read (UNREAD_SCHEMA): missing, not zero.
-        transfers: Columns of `discovery.TRANSFERS`, since the block after `previous`.
+        transfers: Columns of `discovery.TRANSFERS`, from block `transfers_from` on.
+        transfers_from: First block that was scanned now. Transfers stored from it on are replaced by `transfers`: they
+            may be of blocks that the chain replaced. None when nothing was scanned.
         is_scanned: Whether `transfers` holds all of them.
         positions: Of the wallets in `position_wallets`.
         position_wallets: Whose positions were looked for.
@@ -81,6 +88,7 @@ class ChainReading:
     balances: pl.DataFrame
     unread: pl.DataFrame
     transfers: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=TRANSFERS))
+    transfers_from: int | None = None
     is_scanned: bool = False
     positions: Sequence[Position] = ()
     position_wallets: frozenset[int] = frozenset()

@@ -18,13 +18,12 @@ from portfolio_pipelines.chains.block_at import last_block_before
 from portfolio_pipelines.chains.chain_reading import (
     HOLDINGS_SCHEMA,
     NATIVE,
-    PAIRS_SCHEMA,
     UNREAD_SCHEMA,
     ChainQuestion,
     ChainReading,
 )
 from portfolio_pipelines.chains.deployments import Deployments
-from portfolio_pipelines.chains.discovery import TRANSFERS, Cursor, scan_transfers
+from portfolio_pipelines.chains.evm_transfers import Moved, TransferReader, pairs_of
 from portfolio_pipelines.chains.log_ranges import Reach
 from portfolio_pipelines.chains.protocols import aave_v3, compound_v3, uniswap_v2, uniswap_v3
 from portfolio_pipelines.chains.protocols.faults import PositionFault
@@ -50,12 +49,15 @@ class EvmReader:
         chain: Its row of the registry.
         deployments: Where protocols stand on it.
         wrapped_native: Contracts that log a deposit of the coin as Deposit, without a Transfer.
+        coin_tokens: Contracts that only show the chain's own coin (CELO, POL, ether of ZKsync): their balances are
+            that of the coin, and are never read beside it.
     """
 
     node: Node
     chain: Chain
     deployments: Deployments
     wrapped_native: Sequence[str] = ()
+    coin_tokens: frozenset[str] = frozenset()
     limits: ReaderLimits = field(default_factory=ReaderLimits)
     reach: Reach = field(default_factory=Reach)
 
@@ -76,13 +78,21 @@ class EvmReader:
         """See `ChainReader.read`."""
         faults: list[str] = []
         due = question.wallets.filter(_is_in("wallet_key", question.due)).sort("wallet_key")
-        transfers, earlier, is_scanned = await self._transfers(question, block, faults)
-        found = self._found_pairs(question, pl.concat([transfers, earlier]))
+        try:
+            moved = await TransferReader(self.node, self.wrapped_native, self.coin_tokens, self.reach).read(
+                question, block
+            )
+        except RpcError as error:
+            faults.append(f"transfers: {error}")
+            moved = Moved()
+        found = pairs_of(question.wallets, pl.concat([moved.transfers, moved.earlier]), "erc20")
         holdings, unread = await self._balances(due, question.tokens, block)
         pairs = (
             pl.concat([question.pairs, found])
             .unique()
-            .filter(~_is_in("token", [NATIVE, *question.tokens]) & _is_in("wallet_key", question.due))
+            .filter(
+                ~_is_in("token", [NATIVE, *question.tokens, *self.coin_tokens]) & _is_in("wallet_key", question.due)
+            )
         )
         more, more_unread = await self._pair_balances(due, pairs, block)
         balances = pl.concat([holdings, more]).sort("wallet_key", "token")
@@ -101,8 +111,9 @@ class EvmReader:
             pairs=pairs,
             balances=balances,
             unread=pl.concat([unread, more_unread]),
-            transfers=transfers,
-            is_scanned=is_scanned,
+            transfers=moved.transfers,
+            transfers_from=moved.first,
+            is_scanned=moved.is_scanned,
             positions=positions,
             position_wallets=users & question.due,
             unread_protocols=unread_protocols,
@@ -140,54 +151,6 @@ class EvmReader:
             holdings.append(held.join(wanted, on=["wallet_key", "token"], how="semi"))
             unread.append(lost.join(wanted, on=["wallet_key", "token"], how="semi"))
         return pl.concat(holdings), pl.concat(unread)
-
-    async def _transfers(
-        self, question: ChainQuestion, block: Block, faults: list[str]
-    ) -> tuple[pl.DataFrame, pl.DataFrame, bool]:
-        """Transfers since the last read; those of newcomers in the time before, to find their tokens; whether all."""
-        nothing = pl.DataFrame(schema=TRANSFERS)
-        previous, wallets = question.previous, question.wallets
-        try:
-            if previous is None:
-                return nothing, await self._look_back(wallets, question.look_back, block), False
-            newcomers = wallets.filter(_is_in("wallet_key", question.newcomers))
-            earlier = await self._look_back(newcomers, question.look_back, previous)
-            cursor = Cursor(((previous.number, previous.hash),))
-            return await self._scan(wallets, block, cursor, previous.number + 1), earlier, True
-        except RpcError as error:
-            faults.append(f"transfers: {error}")
-            return nothing, nothing, False
-
-    async def _look_back(self, wallets: pl.DataFrame, seconds: int, block: Block) -> pl.DataFrame:
-        if wallets.is_empty() or seconds <= 0:
-            return pl.DataFrame(schema=TRANSFERS)
-        start = await last_block_before(self.node, block.timestamp - seconds, block)
-        return await self._scan(wallets, block, None, start.number + 1 if start else 0)
-
-    async def _scan(self, wallets: pl.DataFrame, last: Block, cursor: Cursor | None, first: int) -> pl.DataFrame:
-        addresses = address_array(wallets["address"].unique().to_list())
-        ranges = scan_transfers(
-            self.node,
-            addresses,
-            last,
-            cursor=cursor,
-            first_block=first,
-            wrapped_native=self.wrapped_native,
-            reach=self.reach,
-        )
-        return pl.concat([pl.DataFrame(schema=TRANSFERS), *[scanned.transfers async for scanned in ranges]])
-
-    @staticmethod
-    def _found_pairs(question: ChainQuestion, transfers: pl.DataFrame) -> pl.DataFrame:
-        """The (wallet, token) that transfers show; tokens of ERC-721 are no balances."""
-        amounts_moved = transfers.filter(pl.col("kind") == "erc20")
-        sides = [
-            question.wallets.join(amounts_moved.select(pl.col(side).alias("address"), "token"), on="address").select(
-                "wallet_key", "token"
-            )
-            for side in ("sender", "receiver")
-        ]
-        return pl.concat(sides).cast(PAIRS_SCHEMA).unique().sort("wallet_key", "token")
 
     async def _facts(self, tokens: set[str], block: Block, faults: list[str]) -> pl.DataFrame:
         if not tokens:

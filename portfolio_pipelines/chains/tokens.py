@@ -79,6 +79,10 @@ class TokenList:
         """The debt tokens of a chain, by contract."""
         return tuple(token for token in self._by_chain.get(chain_id, ()) if token.category == DEBT)
 
+    def coins_of(self, chain_id: int) -> frozenset[str]:
+        """Contracts that only show the chain's own coin, see `is_coin`."""
+        return frozenset(token.address for token in self._by_chain.get(chain_id, ()) if token.category == COIN)
+
     def is_coin(self, chain_id: int, address: str) -> bool:
         """Whether a contract only shows the chain's own coin: CELO, POL or ether of ZKsync as a token."""
         token = self.get(chain_id, address)

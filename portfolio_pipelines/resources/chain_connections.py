@@ -97,7 +97,9 @@ class ChainConnections:
                     )
                     nodes.append(await stack.enter_async_context(node))
                     wrapped = [t.address for t in self.tokens.of(chain.chain_id) if t.category == "wrapped_coin"]
-                    found[chain.slug] = EvmReader(node, chain, self.deployments.of(chain.chain_id), wrapped)
+                    known = self.deployments.of(chain.chain_id)
+                    coins = self.tokens.coins_of(chain.chain_id)
+                    found[chain.slug] = EvmReader(node, chain, known, wrapped, coins)
                 elif chain.family == "solana":
                     from portfolio_pipelines.chains.solana.client import SolanaClient
                     from portfolio_pipelines.chains.solana.source import SolanaSource

@@ -82,6 +82,7 @@ def test_debts_and_the_coin_as_a_token_are_never_among_what_a_wallet_holds(token
         assert {token.category for token in owed} <= {DEBT}
         assert [token.address for token in held] == sorted({token.address for token in held})
     assert tokens.is_coin(42220, CELO)
+    assert (tokens.coins_of(42220), tokens.coins_of(1)) == ({CELO}, frozenset())
     assert tokens.is_coin(137, "0x0000000000000000000000000000000000001010")
     assert not tokens.is_coin(1, WETH)
     assert not tokens.is_coin(1, "0x" + "ab" * 20)
