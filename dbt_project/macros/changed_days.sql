@@ -3,7 +3,7 @@
 {% macro changed_days(table_name) -%}
     {%- if not execute -%} true
     {%- else -%}
-        {%- set days = run_query("select date from meta.changed_partitions where table_name = '" ~ table_name ~ "' order by date").columns[0].values() -%}
+        {%- set days = run_query("select date from meta.changed_partitions where chain is null and table_name = '" ~ table_name ~ "' order by date").columns[0].values() -%}
         {%- if not days -%} false
         {%- else -%} date in ({% for day in days %}date '{{ day.strftime("%Y-%m-%d") }}'{{ ", " if not loop.last }}{% endfor %})
         {%- endif -%}

@@ -3,7 +3,7 @@
 Belongs here: which files a core table consists of, whether they changed. What is made of them is dbt's business.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from portfolio_pipelines import tables
+from portfolio_pipelines import chain_tables, tables
 from portfolio_pipelines.resources.files import content_hash
 from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.partitions import WHOLE, partition_name
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,8 +31,19 @@ SOURCES: Final[Mapping[str, pl.Schema]] = {
     tables.PORTFOLIO_PERFORMANCE: tables.PORTFOLIO_PERFORMANCE_SCHEMA,
     tables.PARTITION_LOG: tables.PARTITION_LOG_SCHEMA,
     tables.CHECK_RESULTS: tables.CHECK_RESULTS_SCHEMA,
+    chain_tables.WALLETS: chain_tables.WALLETS_SCHEMA,
+    chain_tables.CHAINS: chain_tables.CHAINS_SCHEMA,
+    chain_tables.CHAIN_TOKENS: chain_tables.CHAIN_TOKENS_SCHEMA,
 }
-"""What the marts are made of."""
+"""What the marts are made of: tables with a file a day, or one file."""
+
+CHAIN_SOURCES: Final[Mapping[str, pl.Schema]] = {
+    chain_tables.CHAIN_READS: chain_tables.CHAIN_READS_SCHEMA,
+    chain_tables.WALLET_BALANCES: chain_tables.WALLET_BALANCES_SCHEMA,
+    chain_tables.DEFI_POSITIONS: chain_tables.DEFI_POSITIONS_SCHEMA,
+    chain_tables.BALANCE_RECONCILIATION: chain_tables.BALANCE_RECONCILIATION_SCHEMA,
+}
+"""What else they are made of: tables with a file for each chain on each day. Their views begin with `date`, `chain`."""
 
 BOOKKEEPING: Final[Mapping[str, tuple[str, ...]]] = {
     "partition_log": ("table", "partition", "code_version", "input_hash", "content_hash"),
@@ -41,7 +53,7 @@ BOOKKEEPING: Final[Mapping[str, tuple[str, ...]]] = {
 
 _CARRIED: Final = frozenset(
     {
-        "last_close_usd", "last_close_date", "refused_since",
+        "last_close_date", "refused_since",
         "track_index", "track_value_usd", "track_date", "track_inflow_usd", "track_outflow_usd",
     }
 )  # fmt: skip
@@ -53,6 +65,8 @@ _SQL_TYPES: Final[Mapping[object, str]] = {
     pl.Float64: "double",
     pl.Int16: "smallint",
     pl.Int32: "integer",
+    pl.Int64: "bigint",
+    pl.Decimal: "decimal(38, 0)",
     pl.Boolean: "boolean",
 }
 
@@ -65,7 +79,7 @@ class Partition:
     """
 
     table_name: str
-    partition: str  # YYYY-MM-DD, or "all" for a table without days
+    partition: str  # YYYY-MM-DD, YYYY-MM-DD/chain, or "all" for a table without days
     content_hash: str
     size: int
     modified_ns: int
@@ -74,6 +88,12 @@ class Partition:
     def key(self) -> tuple[str, str]:
         """Table and partition."""
         return self.table_name, self.partition
+
+
+def day_and_chain(partition: str) -> tuple[str | None, str | None]:
+    """The day (YYYY-MM-DD) and the chain of a partition; None where it has none."""
+    day, _, chain = partition.partition("/")
+    return (None, None) if partition == WHOLE else (day, chain or None)
 
 
 def short_name(table: str) -> str:
@@ -105,12 +125,12 @@ def create_views(connection: "duckdb.DuckDBPyConnection", lake: Lake) -> None:
     connection.execute("create schema if not exists lake")
     for table, whole_schema in SOURCES.items():
         schema = {name: kind for name, kind in whole_schema.items() if name not in _CARRIED}
-        columns = ", ".join(_column(name, kind) for name, kind in schema.items())
-        parts = [f"select {columns} from {reader}" for reader in _readers(lake, table)]  # noqa: S608 names of our own
-        if not parts:
-            empty = ", ".join(f"cast(null as {_sql_type(kind)}) as {_quoted(name)}" for name, kind in schema.items())
-            parts = [f"select {empty} where false"]
-        connection.execute(f"create or replace view lake.{short_name(table)} as {' union all '.join(parts)}")
+        _create_view(connection, table, schema, list(_readers(lake, table)))
+    for table, schema in CHAIN_SOURCES.items():
+        folders: dict[str, pl.DataType] = {"date": pl.Date(), "chain": pl.String()}
+        number: dict[str, pl.DataType] = {"file_row_number": pl.Int64()} if table == chain_tables.CHAIN_READS else {}
+        readers = [_chain_reader(lake, table)] if lake.chain_days(table) else []
+        _create_view(connection, table, {**folders, **schema, **number}, readers)
 
 
 def drop_views(connection: "duckdb.DuckDBPyConnection") -> None:
@@ -121,9 +141,23 @@ def drop_views(connection: "duckdb.DuckDBPyConnection") -> None:
 def _files(lake: Lake) -> Iterator[tuple[str, str, Path]]:
     for table in SOURCES:
         for day in sorted(lake.days(table)):
-            yield short_name(table), day.isoformat(), lake.path(table, day)
+            yield short_name(table), partition_name(day), lake.path(table, day)
         if lake.path(table).is_file():
-            yield short_name(table), "all", lake.path(table)
+            yield short_name(table), WHOLE, lake.path(table)
+    for table in CHAIN_SOURCES:
+        for day, chain in sorted(lake.chain_days(table)):
+            yield short_name(table), partition_name(day, chain), lake.path(table, day, chain)
+
+
+def _create_view(
+    connection: "duckdb.DuckDBPyConnection", table: str, schema: Mapping[str, pl.DataType], readers: Sequence[str]
+) -> None:
+    columns = ", ".join(_column(name, kind) for name, kind in schema.items())
+    parts = [f"select {columns} from {reader}" for reader in readers]  # noqa: S608 names of our own
+    if not parts:
+        empty = ", ".join(f"cast(null as {_sql_type(kind)}) as {_quoted(name)}" for name, kind in schema.items())
+        parts = [f"select {empty} where false"]
+    connection.execute(f"create or replace view lake.{short_name(table)} as {' union all '.join(parts)}")
 
 
 def _readers(lake: Lake, table: str) -> Iterator[str]:
@@ -134,10 +168,16 @@ def _readers(lake: Lake, table: str) -> Iterator[str]:
         yield f"read_parquet({_literal(str(lake.path(table)))}, hive_partitioning = false)"
 
 
+def _chain_reader(lake: Lake, table: str) -> str:
+    pattern = _literal(str(lake.root / table / "date=*" / "chain=*" / "data.parquet"))
+    types = "{'date': date, 'chain': varchar}"
+    return f"read_parquet({pattern}, hive_partitioning = true, hive_types = {types}, file_row_number = true)"
+
+
 def _column(name: str, kind: pl.DataType) -> str:
     if kind == tables.UTC_TIME:  # stored as plain UTC: a zoned type would be shown in each reader's own zone
         return f"cast({_quoted(name)} at time zone 'UTC' as timestamp) as {_quoted(name)}"
-    if name == "date":  # a cast would hide the hive column from pruning
+    if name in {"date", "chain"}:  # a cast would hide the hive column from pruning
         return _quoted(name)
     return f"cast({_quoted(name)} as {_sql_type(kind)}) as {_quoted(name)}"
 

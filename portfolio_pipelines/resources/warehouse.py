@@ -25,6 +25,7 @@ from portfolio_pipelines.resources.warehouse_state import (
     PARTITION_COLUMNS,
     changed_partitions,
     is_mostly_new,
+    list_changed,
     read_state,
 )
 from portfolio_pipelines.settings import Settings
@@ -191,10 +192,7 @@ class Warehouse:
         with self._open_build() as connection:
             create_views(connection, self.lake)
             connection.execute("create schema if not exists meta")
-            connection.execute("create or replace table meta.changed_partitions (table_name varchar, date date)")
-            days = [(table_name, partition) for table_name, partition in changed if partition != "all"]
-            if days:
-                connection.executemany("insert into meta.changed_partitions values (?, cast(? as date))", days)
+            list_changed(connection, changed)
 
     def _judge(self, results: Sequence[NodeResult]) -> list[TestFailure]:
         """The warnings, with their first rows.

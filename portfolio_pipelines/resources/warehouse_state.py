@@ -1,17 +1,22 @@
 """What a warehouse file remembers of its own build, and how far that is from the lake of today.
 
-Belongs here: reading that record and comparing. Building is `warehouse`, the lake's files are `lake_views`.
+Belongs here: reading that record, comparing, and telling dbt what differs. Building is `warehouse`, the lake's files are `lake_views`.
 """
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
 
 from portfolio_pipelines.resources.dbt_build import NodeResult
-from portfolio_pipelines.resources.lake_views import Partition
+from portfolio_pipelines.resources.lake_views import Partition, day_and_chain
+
+if TYPE_CHECKING:
+    import duckdb
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +87,33 @@ def is_mostly_new(
     changed: Sequence[tuple[str, str]],
     now: Mapping[tuple[str, str], Partition],
 ) -> bool:
-    """Whether so many days changed that a build from nothing is the better way."""
-    days = sum(1 for _, partition in now if partition != "all")
-    changed_days = sum(1 for _, partition in changed if partition != "all")
-    return not before or changed_days > FULL_REBUILD_SHARE * max(days, 1)
+    """Whether so many days changed that a build from nothing is the better way.
+
+    A day of a table counts once, however many chains it is cut into: else the chains would outvote everything else.
+    """
+    files: dict[tuple[str, str | None], int] = {}
+    for table_name, partition in {*now, *changed}:
+        day = table_name, day_and_chain(partition)[0]
+        files[day] = files.get(day, 0) + 1
+
+    def days(partitions: Iterable[tuple[str, str]]) -> float:
+        named = ((table_name, day_and_chain(partition)[0]) for table_name, partition in partitions)
+        return sum(1 / files[table_name, day] for table_name, day in named if day is not None)
+
+    return not before or days(changed) > FULL_REBUILD_SHARE * max(days(now), 1)
+
+
+def list_changed(connection: "duckdb.DuckDBPyConnection", changed: Iterable[tuple[str, str]]) -> None:
+    """Write the table `meta.changed_partitions`, which the incremental models ask; `chain` is null for a whole day."""
+    named = ((table_name, *day_and_chain(partition)) for table_name, partition in changed)
+    rows = pl.DataFrame(
+        [row for row in named if row[1] is not None],
+        schema={"table_name": pl.String, "date": pl.String, "chain": pl.String},
+        orient="row",
+    )
+    connection.register("rows", rows.to_arrow())
+    connection.execute(
+        "create or replace table meta.changed_partitions as "
+        "select table_name, cast(date as date) as date, chain from rows"
+    )
+    connection.unregister("rows")
