@@ -7,6 +7,7 @@ A balance that nobody had read the day before is not zero: where the lake cannot
 unknown, and the row says `stale` without a difference.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Final
@@ -14,7 +15,7 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from portfolio_pipelines.assets.chain_days import CHAIN_DAYS, chain_days_of, partition_key
+from portfolio_pipelines.assets.chain_days import CHAIN_DAYS, chain_days_of
 from portfolio_pipelines.assets.days import ONE_RUN
 from portfolio_pipelines.assets.metadata import OWNERS, column_schema, written
 from portfolio_pipelines.chain_tables import (
@@ -53,7 +54,7 @@ _BALANCE: Final = [*_KEYS, "raw", "raw_hex", "is_stale"]
 _DAY: Final = timedelta(days=1)
 
 
-def reconcile_day(lake: Lake, day: date, chain: Chain, tokens: pl.DataFrame) -> pl.DataFrame | None:
+def reconcile_day(lake: Lake, day: date, chain: Chain, tokens: pl.DataFrame) -> pl.DataFrame:
     """Compare what the balances of a chain should be at the close of a day with what they are.
 
     Args:
@@ -64,14 +65,11 @@ def reconcile_day(lake: Lake, day: date, chain: Chain, tokens: pl.DataFrame) -> 
 
     Returns:
         BALANCE_RECONCILIATION_SCHEMA, sorted by wallet and token: the pairs that moved or became another balance, and
-        nothing of those that stayed as they were. No rows when the close of the day before was not read: there is
-        nothing to start from. None when the day itself was not read at its close (yet).
+        nothing of those that stayed as they were. No rows as long as the close of the day, or of the day before, was
+        not read: there is nothing to compare.
     """
-    close = close_of(lake, day, chain.slug)
-    if close is None:
-        return None
-    before = close_of(lake, day - _DAY, chain.slug)
-    if before is None:
+    close, before = close_of(lake, day, chain.slug), close_of(lake, day - _DAY, chain.slug)
+    if close is None or before is None:
         return pl.DataFrame(schema=BALANCE_RECONCILIATION_SCHEMA)
     known = lake.read_chain(WALLET_ACTIVITY, day - _DAY, chain.slug, WALLET_ACTIVITY_SCHEMA)
     known = known.filter(pl.col("last_read").is_not_null()).select(pl.col("wallet_key").cast(pl.Int32))
@@ -131,7 +129,6 @@ def reconciliation_inputs(writer: PartitionWriter, day: date, chain: Chain, toke
     deps=["wallet_balances", "token_transfers"],
     partitions_def=CHAIN_DAYS,
     backfill_policy=ONE_RUN,
-    output_required=False,
     group_name="core",
     owners=OWNERS,
     kinds={"parquet"},
@@ -143,37 +140,30 @@ def balance_reconciliation(
     lake: dg.ResourceParam[Lake],
     database: dg.ResourceParam[Database],
     chains: dg.ResourceParam[ChainConnections],
-) -> None:
+) -> dg.MaterializeResult[None]:
     """Opening + received − sent = observed, for what moved or changed; the difference with its reason.
 
-    Days that are not closed yet have no partition, and none is made for them.
+    A day has no rows until its close was read, and no file where the chain was not read at all.
     """
     tokens = chain_tokens_frame(database.engine).select(TOKEN_COLUMNS.names())
     by_chain = tokens.partition_by("chain_id", as_dict=True)
+    reasons: Counter[str] = Counter()
+    computed, last = 0, pl.DataFrame(schema=BALANCE_RECONCILIATION_SCHEMA)
     with database.writer(lake, context.run.run_id) as writer:
         for day, slug in chain_days_of(context):
+            if not lake.path(WALLET_BALANCES, day, slug).is_file():
+                continue
             chain = chains.registry.by_slug[slug]
             own = by_chain.get((chain.chain_id,), tokens.clear())
-            rows, is_new = _brought_up_to_date(writer, lake, day, chain, own)
-            if rows is not None:
-                reasons = dict(rows["reason"].value_counts().sort("reason").iter_rows())
-                metadata = {**written(rows), "reasons": reasons, "computed": is_new}
-                context.log_event(
-                    dg.AssetMaterialization(context.asset_key, partition=partition_key(day, slug), metadata=metadata)
-                )
-
-
-def _brought_up_to_date(
-    writer: PartitionWriter, lake: Lake, day: date, chain: Chain, tokens: pl.DataFrame
-) -> tuple[pl.DataFrame | None, bool]:
-    """The rows of a partition, and whether they were computed now."""
-    inputs = reconciliation_inputs(writer, day, chain, tokens)
-    if writer.is_current(BALANCE_RECONCILIATION, day, inputs, RECONCILIATION_VERSION, chain.slug):
-        return lake.read_chain(BALANCE_RECONCILIATION, day, chain.slug, BALANCE_RECONCILIATION_SCHEMA), False
-    rows = reconcile_day(lake, day, chain, tokens)
-    if rows is not None:
-        writer.write(BALANCE_RECONCILIATION, day, rows, inputs, RECONCILIATION_VERSION, chain.slug)
-    return rows, True
+            inputs = reconciliation_inputs(writer, day, chain, own)
+            if writer.is_current(BALANCE_RECONCILIATION, day, inputs, RECONCILIATION_VERSION, slug):
+                continue
+            last = reconcile_day(lake, day, chain, own)
+            writer.write(BALANCE_RECONCILIATION, day, last, inputs, RECONCILIATION_VERSION, slug)
+            reasons.update(last["reason"].to_list())
+            computed += 1
+    found = dict(sorted(reasons.items()))
+    return dg.MaterializeResult(metadata=written(last, reasons.total(), reasons=found, partitions_computed=computed))
 
 
 def _movements(lake: Lake, day: date, chain: str) -> pl.DataFrame:

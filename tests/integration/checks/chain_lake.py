@@ -21,7 +21,7 @@ from portfolio_pipelines.chain_tables import (
 from portfolio_pipelines.chains.raw_amounts import raw_columns
 from portfolio_pipelines.resources.lake import Lake
 
-DAY = date(2027, 3, 2)
+DAY = date(2025, 3, 2)
 BEFORE = DAY - timedelta(days=1)
 HASHES = {BEFORE: "0x" + "aa" * 32, DAY: "0x" + "bb" * 32}
 NUMBERS = {BEFORE: 100, DAY: 200}
