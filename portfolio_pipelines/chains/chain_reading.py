@@ -31,11 +31,14 @@ class ChainQuestion:
 
     Attributes:
         wallets: Columns wallet_key and address, each once: all that are watched on the chain.
-        due: Keys of the wallets whose balances are read now; transfers are looked for of all.
+        due: Keys of the wallets whose balances are read now; transfers are looked for of all, and who moved something
+            is read, too.
         tokens: Contracts that are read for every due wallet; the chain's own coin always is.
         pairs: Further contracts, each for one wallet (PAIRS_SCHEMA): found by transfers, or held at the last read.
         known_tokens: Contracts whose symbol and decimals need not be asked for.
-        pair_tokens: Tokens of Uniswap v2 pairs and their like that some wallet holds.
+        pair_tokens: Tokens that may be shares of pools, such as receipt tokens of the positions at the last read; those
+            that are found now need not be among them.
+        collections: Contracts of NFTs that wallets had at the last read (PAIRS_SCHEMA).
         position_holders: Keys of wallets that had positions at the last read.
         previous: Block of the last good read of this chain, from which transfers are looked for; None without one.
         checkpoints: Blocks of good reads before that, oldest first. When the chain replaced the previous one, transfers
@@ -51,6 +54,7 @@ class ChainQuestion:
     pairs: pl.DataFrame
     known_tokens: frozenset[str] = frozenset()
     pair_tokens: Sequence[str] = ()
+    collections: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PAIRS_SCHEMA))
     position_holders: frozenset[int] = frozenset()
     previous: Block | None = None
     checkpoints: Sequence[Block] = ()

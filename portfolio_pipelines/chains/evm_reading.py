@@ -4,8 +4,7 @@ Belongs here: the order of things, and what a failure costs. Balances are all or
 reading. Transfers or a protocol that cannot be read are told in the answer and spoil nothing else.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,11 +22,9 @@ from portfolio_pipelines.chains.chain_reading import (
     ChainReading,
 )
 from portfolio_pipelines.chains.deployments import Deployments
+from portfolio_pipelines.chains.evm_positions import PositionQuestion, PositionReader, with_known_tokens
 from portfolio_pipelines.chains.evm_transfers import Moved, TransferReader, pairs_of
 from portfolio_pipelines.chains.log_ranges import Reach
-from portfolio_pipelines.chains.protocols import aave_v3, compound_v3, uniswap_v2, uniswap_v3
-from portfolio_pipelines.chains.protocols.faults import PositionFault
-from portfolio_pipelines.chains.protocols.positions import Position
 from portfolio_pipelines.chains.reader.balances import Balances, ReaderLimits, amounts, read_balances
 from portfolio_pipelines.chains.registry import Chain
 from portfolio_pipelines.chains.reorganisations import block_of
@@ -35,8 +32,6 @@ from portfolio_pipelines.chains.rpc.errors import RpcError
 from portfolio_pipelines.chains.rpc.node import Block, Node
 from portfolio_pipelines.chains.token_facts import TOKEN_FACTS, token_facts
 
-PAIR_SYMBOLS: Final = frozenset({"UNI-V2", "SLP"})
-"""Symbols of pairs of Uniswap v2 and Sushiswap. Anybody may call a token so: the factory is asked whether it is one."""
 GROUP: Final = 64  # wallets whose further tokens are read together
 
 
@@ -77,33 +72,40 @@ class EvmReader:
     async def read(self, question: ChainQuestion, block: Block) -> ChainReading:
         """See `ChainReader.read`."""
         faults: list[str] = []
-        due = question.wallets.filter(_is_in("wallet_key", question.due)).sort("wallet_key")
-        try:
-            moved = await TransferReader(self.node, self.wrapped_native, self.coin_tokens, self.reach).read(
-                question, block
-            )
-        except RpcError as error:
-            faults.append(f"transfers: {error}")
-            moved = Moved()
-        found = pairs_of(question.wallets, pl.concat([moved.transfers, moved.earlier]), "erc20")
+        moved = await self._moved(question, block, faults)
+        shown = pl.concat([moved.transfers, moved.earlier])
+        found, nfts = (pairs_of(question.wallets, shown, kind) for kind in ("erc20", "erc721"))
+        # Who moved something is read now, however long it was silent: the next scan does not show this again.
+        asked = question.due | frozenset(found["wallet_key"]) | frozenset(nfts["wallet_key"])
+        due = question.wallets.filter(_is_in("wallet_key", asked)).sort("wallet_key")
         holdings, unread = await self._balances(due, question.tokens, block)
         pairs = (
             pl.concat([question.pairs, found])
             .unique()
-            .filter(
-                ~_is_in("token", [NATIVE, *question.tokens, *self.coin_tokens]) & _is_in("wallet_key", question.due)
-            )
+            .filter(~_is_in("token", [NATIVE, *question.tokens, *self.coin_tokens]) & _is_in("wallet_key", asked))
         )
         more, more_unread = await self._pair_balances(due, pairs, block)
         balances = pl.concat([holdings, more]).sort("wallet_key", "token")
         new_tokens = await self._facts({*pairs["token"]} - question.known_tokens, block, faults)
-        users = frozenset(balances["wallet_key"]) | frozenset(found["wallet_key"]) | question.position_holders
-        positions, unread_protocols = await self._positions(
-            due.filter(_is_in("wallet_key", users)), question, new_tokens, block
+        users = asked & (
+            question.position_holders
+            | frozenset().union(*(frame["wallet_key"] for frame in (balances, found, nfts, question.collections)))
         )
-        tokens_inside = {amount.token for position in positions for amount in position.amounts}
+        positions, unread_protocols = await PositionReader(
+            self.node, self.deployments, block, self._multicall_at(block), self.limits, self.coin_tokens
+        ).read(
+            PositionQuestion(
+                due.filter(_is_in("wallet_key", users)),
+                {*question.pair_tokens, *found["token"], *new_tokens["token"]} - {*question.tokens, *self.coin_tokens},
+                counted=question.collections,
+                collections=nfts,
+            )
+        )
+        inside = {amount.token for position in positions for amount in position.amounts}
         receipts = {position.receipt_token for position in positions if position.receipt_token}
-        unknown = (tokens_inside | receipts) - question.known_tokens - set(new_tokens["token"])
+        unknown = (inside | receipts) - question.known_tokens - set(new_tokens["token"]) - {NATIVE}
+        new_tokens = pl.concat([new_tokens, await self._facts(unknown, block, faults)])
+        positions, nameless = with_known_tokens(positions, question.known_tokens, new_tokens)
         return ChainReading(
             block=block,
             read=frozenset(due["wallet_key"]),
@@ -115,11 +117,19 @@ class EvmReader:
             transfers_from=moved.first,
             is_scanned=moved.is_scanned,
             positions=positions,
-            position_wallets=users & question.due,
-            unread_protocols=unread_protocols,
-            new_tokens=pl.concat([new_tokens, await self._facts(unknown, block, faults)]),
+            position_wallets=users,
+            unread_protocols=nameless | unread_protocols,
+            new_tokens=new_tokens,
             faults=faults,
         )
+
+    async def _moved(self, question: ChainQuestion, block: Block, faults: list[str]) -> Moved:
+        reader = TransferReader(self.node, self.wrapped_native, self.coin_tokens, self.reach)
+        try:
+            return await reader.read(question, block)
+        except RpcError as error:
+            faults.append(f"transfers: {error}")
+            return Moved()
 
     async def _balances(
         self, wallets: pl.DataFrame, tokens: Sequence[str], block: Block, *, native: bool = True
@@ -160,54 +170,6 @@ class EvmReader:
         except RpcError as error:
             faults.append(f"facts of new tokens: {error}")
             return pl.DataFrame(schema=TOKEN_FACTS)
-
-    async def _positions(
-        self, wallets: pl.DataFrame, question: ChainQuestion, new_tokens: pl.DataFrame, block: Block
-    ) -> tuple[list[Position], dict[str, str]]:
-        """Positions of every protocol of the chain; a protocol that cannot be read is named with the reason."""
-        if wallets.is_empty():
-            return [], {}
-        known, owners = self.deployments, wallets["address"].to_list()
-        multicall = self._multicall_at(block)
-        pair_tokens = [*question.pair_tokens, *new_tokens.filter(_is_in("symbol", PAIR_SYMBOLS))["token"]]
-        collected: dict[str, list[PositionFault]] = {}
-
-        def faults_of(protocol: str) -> list[PositionFault]:
-            return collected.setdefault(protocol, [])
-
-        readings: dict[str, Callable[[], Awaitable[list[Position]]]] = {}
-        if (manager := known.uniswap_v3) is not None:
-            readings["uniswap_v3"] = lambda: uniswap_v3.read_positions(
-                self.node, owners, block, manager, multicall3=multicall, faults=faults_of("uniswap_v3")
-            )
-        if known.uniswap_v2_factories and pair_tokens:
-            factories = {pair.factory: pair.protocol for pair in known.uniswap_v2_factories}
-            readings["uniswap_v2"] = lambda: uniswap_v2.read_positions(
-                self.node, owners, block, factories, sorted(set(pair_tokens)),
-                multicall3=multicall, limits=self.limits, faults=faults_of("uniswap_v2"),
-            )  # fmt: skip
-        if known.aave_v3:
-            markets = [aave_v3.AaveMarket(market.market, market.pool) for market in known.aave_v3]
-            readings["aave_v3"] = lambda: aave_v3.read_positions(
-                self.node, owners, block, markets,
-                multicall3=multicall, limits=self.limits, faults=faults_of("aave_v3"),
-            )  # fmt: skip
-        if known.compound_v3:
-            comets = [compound_v3.CompoundMarket(market.market, market.comet) for market in known.compound_v3]
-            readings["compound_v3"] = lambda: compound_v3.read_positions(
-                self.node, owners, block, comets, multicall3=multicall, faults=faults_of("compound_v3")
-            )
-        answers = await asyncio.gather(*(reading() for reading in readings.values()), return_exceptions=True)
-        positions: list[Position] = []
-        unread = {protocol: "; ".join(map(str, some[:3])) for protocol, some in collected.items() if some}
-        for protocol, answer in zip(readings, answers, strict=True):
-            if isinstance(answer, RpcError | PositionFault):
-                unread[protocol] = str(answer)
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                positions += answer
-        return positions, unread
 
     def _multicall_at(self, block: Block) -> str | None:
         """Multicall3, unless it was deployed after the block."""

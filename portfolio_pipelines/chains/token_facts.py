@@ -69,7 +69,7 @@ def _facts(address: str, answers: Sequence[Any]) -> tuple[Any, ...]:
         return address, "unread", None, None, None, str(failed[0] if failed else answers[0])
     if answers[0] in ("0x", None, ""):
         return address, "no_code", None, None, None, "no contract at this address"
-    symbol, name = (_text(_bytes(answer)) for answer in answers[1:3])
+    symbol, name = (text_of(_bytes(answer)) for answer in answers[1:3])
     decimals = _decimals(_bytes(answers[3]))
     faults = [
         f"{what}: {_why(answer)}"
@@ -105,8 +105,8 @@ def _decimals(data: bytes) -> int | None:
     return value if value < 256 else None
 
 
-def _text(data: bytes) -> str | None:
-    """A string, or a bytes32 as early tokens (MKR, SAI) answer. None if it is neither, or empty."""
+def text_of(data: bytes) -> str | None:
+    """The text in an answer: a string, or a bytes32 as early tokens (MKR, SAI) give. None if neither, or empty."""
     if len(data) == _WORD:
         content = data.rstrip(b"\x00")
     else:

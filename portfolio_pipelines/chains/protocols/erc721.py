@@ -6,9 +6,10 @@ too: who reads them with `uniswap_v3` does not name their contract as a collecti
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
-from portfolio_pipelines.chains.protocols.calls import CallFailed, call_many, flag, view
+from portfolio_pipelines.chains.protocols.calls import Answer, Call, CallFailed, call_many, flag, number, view
 from portfolio_pipelines.chains.protocols.faults import Faults, PositionFault
 from portfolio_pipelines.chains.protocols.held_tokens import held_tokens
 from portfolio_pipelines.chains.protocols.positions import Amount, Position
@@ -19,10 +20,12 @@ PROTOCOL: Final = "erc721"
 INTERFACE: Final = 0x80AC58CD << 224  # of ERC-721, as ERC-165 asks for it
 MOST_NFTS: Final = 10_000_000  # in one wallet: more than the largest collections have; beyond it, a token or a lie
 
+_COUNT: Final = "balanceOf(address)"
+
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """One collection: its name for people, and its address."""
+    """One collection: its name for people (empty where it is not known), and its address."""
 
     name: str
     address: str
@@ -61,18 +64,7 @@ async def read_positions(
         RpcError: If the node cannot be read.
     """
     noted = Faults(node.name, PROTOCOL, faults)
-    asked = [view(each.address, "supportsInterface(bytes4)", INTERFACE) for each in collections]
-    answers = await call_many(node, asked, block, multicall3=multicall3)
-    real: dict[str, Collection] = {}
-    for collection, call, answer in zip(collections, asked, answers, strict=True):
-        try:
-            says_so, why = flag(call, answer), "it says that it is no ERC-721 contract"
-        except CallFailed as error:
-            says_so, why = False, f"it does not say that it is an ERC-721 contract: {error.message}"
-        if says_so:
-            real[collection.address] = collection
-        else:
-            noted.add(collection.address, why, name=collection.name)
+    real = await _confirmed(node, collections, block, noted, multicall3)
     held = await held_tokens(node, wallets, list(real), block, multicall3=multicall3, limits=limits)
     for address in sorted(held.lying | held.unreadable):
         why = "it claims NFTs for addresses of nobody" if address in held.lying else "its counts cannot be read"
@@ -88,6 +80,69 @@ async def read_positions(
     return positions
 
 
+async def read_counts(
+    node: Node,
+    pairs: Sequence[tuple[str, Collection]],
+    block: Block,
+    *,
+    multicall3: str | None = None,
+    faults: list[PositionFault] | None = None,
+) -> list[Position]:
+    """The same for single pairs of wallet and collection: where each wallet has collections of its own.
+
+    Raises:
+        PositionFault: If `faults` is None and something could not be read.
+        RpcError: If the node cannot be read.
+    """
+    noted = Faults(node.name, PROTOCOL, faults)
+    collections = list(dict.fromkeys(collection for _, collection in pairs))
+    real = await _confirmed(node, collections, block, noted, multicall3)
+    nobody = "0x" + sha256(f"the address of nobody at {block.hash}".encode()).hexdigest()[:40]
+    nobodys = [view(address, _COUNT, nobody) for address in real]
+    for call, answer in zip(nobodys, await call_many(node, nobodys, block, multicall3=multicall3), strict=True):
+        if _count(call, answer):
+            noted.add(call.to, "it claims NFTs for addresses of nobody", name=real.pop(call.to).name)
+    wanted = [(wallet, collection) for wallet, collection in dict.fromkeys(pairs) if collection.address in real]
+    asked = [view(collection.address, _COUNT, wallet) for wallet, collection in wanted]
+    answers = await call_many(node, asked, block, multicall3=multicall3)
+    positions = []
+    for (wallet, collection), call, answer in zip(wanted, asked, answers, strict=True):
+        count = _count(call, answer)
+        if count is None:
+            noted.add(collection.address, "the count cannot be read", name=collection.name, wallet=wallet)
+        elif count > MOST_NFTS:
+            noted.add(collection.address, f"a count of {count} cannot be", name=collection.name, wallet=wallet)
+        elif count:
+            positions.append(_position(collection, wallet, count))
+    return positions
+
+
+async def _confirmed(
+    node: Node, collections: Sequence[Collection], block: Block, noted: Faults, multicall3: str | None
+) -> dict[str, Collection]:
+    """Those that say of themselves that they are collections, by address."""
+    asked = [view(each.address, "supportsInterface(bytes4)", INTERFACE) for each in collections]
+    answers = await call_many(node, asked, block, multicall3=multicall3)
+    real: dict[str, Collection] = {}
+    for collection, call, answer in zip(collections, asked, answers, strict=True):
+        try:
+            says_so, why = flag(call, answer), "it says that it is no ERC-721 contract"
+        except CallFailed as error:
+            says_so, why = False, f"it does not say that it is an ERC-721 contract: {error.message}"
+        if says_so:
+            real[collection.address] = collection
+        else:
+            noted.add(collection.address, why, name=collection.name)
+    return real
+
+
+def _count(call: Call, answer: Answer) -> int | None:
+    try:
+        return number(call, answer)
+    except CallFailed:
+        return None
+
+
 def _position(collection: Collection, wallet: str, count: int) -> Position:
     return Position(
         protocol=PROTOCOL,
@@ -95,5 +150,5 @@ def _position(collection: Collection, wallet: str, count: int) -> Position:
         wallet=wallet,
         pool=collection.address,
         amounts=(Amount(collection.address, "principal", count),),
-        facts={"collection": collection.name},
+        facts={"collection": collection.name} if collection.name else {},
     )

@@ -100,3 +100,31 @@ contract CurveRegistryStandIn {
         return _balances[pool];
     }
 }
+
+/// Curve's address provider and its registry of registries in one: which pool a token is a share of, and its gauge.
+contract CurveMetaRegistryStandIn is CurveRegistryStandIn {
+    mapping(address => address) public get_pool_from_lp_token;
+    mapping(address => address) public get_gauge;
+    mapping(address => string) public get_pool_name;
+
+    function get_address(uint256 number) external view returns (address) {
+        return number == 7 ? address(this) : address(0);
+    }
+
+    function name_pool(address pool, address share, address gauge, string calldata name) external {
+        (get_pool_from_lp_token[share], get_gauge[pool], get_pool_name[pool]) = (pool, gauge, name);
+    }
+}
+
+/// A gauge: its token is a staked share.
+contract CurveGaugeStandIn is ERC20 {
+    address public immutable lp_token;
+
+    constructor(address share) ERC20("Gauge", "GAUGE") {
+        lp_token = share;
+    }
+
+    function mint(address to, uint256 shares) external {
+        _mint(to, shares);
+    }
+}

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from portfolio_pipelines.chains.chain_reading import PAIRS_SCHEMA, ChainQuestion, ChainReading
+from portfolio_pipelines.chains.chain_reading import NATIVE, PAIRS_SCHEMA, ChainQuestion, ChainReading
 from portfolio_pipelines.chains.deployments import Deployments
 from portfolio_pipelines.chains.evm_reading import EvmReader
 from portfolio_pipelines.chains.registry import Chain
@@ -139,3 +139,17 @@ def test_what_wrapping_and_unwrapping_the_coin_moved_is_told_although_it_is_no_t
     wrapped = ask(EvmReader(node, ROW, Deployments(31337), wrapped_native=[weth.address]), **asked)
     assert [raw for _, raw in moved(wrapped)] == [30, 10]
     assert held(wrapped)[1, weth.address] == 20
+
+
+def test_a_wallet_that_was_silent_is_read_when_something_moves(
+    chain: Anvil, node: PlainNode, reader: EvmReader, token: Contract
+) -> None:
+    previous = block_at(node)
+    token.send("mint", BOB, 7)
+    chain.set_balance(BOB, 5)
+    woken = ask(reader, previous=previous, due=frozenset({1}))
+    assert woken.read == {1, 2}
+    assert held(woken) == {(2, NATIVE): 5, (2, token.address): 7}
+    chain.mine()
+    asleep = ask(reader, previous=block_at(node), due=frozenset({1}))
+    assert (asleep.read, held(asleep)) == ({1}, {})

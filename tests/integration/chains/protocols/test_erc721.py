@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from portfolio_pipelines.chains.protocols.erc721 import Collection, read_positions
+from portfolio_pipelines.chains.protocols.erc721 import Collection, read_counts, read_positions
 from portfolio_pipelines.chains.protocols.faults import PositionFault
 from portfolio_pipelines.chains.protocols.positions import Position
 from tests.contracts.anvil import MULTICALL3, Anvil
@@ -39,6 +39,12 @@ def read(
         return await read_positions(node, wallets, at, collections, multicall3=multicall3, faults=faults)
 
     return asyncio.run(run())
+
+
+async def in_pairs(
+    node: PlainNode, pairs: Sequence[tuple[str, Collection]], faults: list[PositionFault]
+) -> list[Position]:
+    return await read_counts(node, pairs, await node.block(), multicall3=MULTICALL3, faults=faults)
 
 
 def counts(positions: Sequence[Position]) -> dict[str, int]:
@@ -95,6 +101,11 @@ def test_collections_that_lie_revert_or_are_none_are_named_and_the_others_are_co
         ("boastful", wallets[2]),
     }
     assert all(str(fault).startswith(f"local: erc721 {fault.name} {fault.place}") for fault in faults)
+    noted: list[PositionFault] = []
+    pairs = [(wallet, each) for each in (*bad, Collection("Test", nfts.address)) for wallet in wallets]
+    single = asyncio.run(in_pairs(node, pairs, noted))
+    assert sorted(single, key=repr) == sorted(positions, key=repr)
+    assert {(fault.name, fault.wallet) for fault in noted} == {(fault.name, fault.wallet) for fault in faults}
 
 
 def test_a_fault_that_nobody_collects_is_raised(node: PlainNode, chain: Anvil) -> None:
