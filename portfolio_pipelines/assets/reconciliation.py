@@ -15,8 +15,6 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from portfolio_pipelines.assets.chain_days import CHAIN_DAYS, chain_days_of
-from portfolio_pipelines.assets.days import ONE_RUN
 from portfolio_pipelines.assets.metadata import OWNERS, column_schema, written
 from portfolio_pipelines.chain_tables import (
     BALANCE_RECONCILIATION,
@@ -116,19 +114,21 @@ def close_of(lake: Lake, day: date, chain: str) -> dict[str, object] | None:
     return reads.row(-1, named=True) if reads.height else None
 
 
-def reconciliation_inputs(writer: PartitionWriter, day: date, chain: Chain, tokens: pl.DataFrame) -> str:
-    """What the reconciliation of a day and chain rests on; `tokens` are those of the chain, TOKEN_COLUMNS."""
+def listed_tokens(tokens: pl.DataFrame) -> str:
+    """A fingerprint of the tokens (TOKEN_COLUMNS) but those that were only met: they change nothing of earlier days."""
+    listed = tokens.filter((pl.col("source") != "discovered") | pl.col("is_rebasing")).sort("token_key")
+    return frame_fingerprint(listed.select(TOKEN_COLUMNS.names()))
+
+
+def reconciliation_inputs(writer: PartitionWriter, day: date, chain: Chain, listed: str) -> str:
+    """What the reconciliation of a day and chain rests on; `listed` is the fingerprint that `listed_tokens` gives."""
     before = [writer.content(table, day - _DAY, chain.slug) for table in (WALLET_BALANCES, CHAIN_READS)]
     own = [writer.content(table, day, chain.slug) for table in (WALLET_BALANCES, TOKEN_TRANSFERS, CHAIN_READS)]
-    # A newly met token moves nothing of what earlier days were made from.
-    listed = tokens.filter((pl.col("source") != "discovered") | pl.col("is_rebasing")).sort("token_key")
-    return fingerprint(*before, *own, chain.family, frame_fingerprint(listed.select(TOKEN_COLUMNS.names())))
+    return fingerprint(*before, *own, chain.family, listed)
 
 
 @dg.asset(
     deps=["wallet_balances", "token_transfers"],
-    partitions_def=CHAIN_DAYS,
-    backfill_policy=ONE_RUN,
     group_name="core",
     owners=OWNERS,
     kinds={"parquet"},
@@ -143,25 +143,25 @@ def balance_reconciliation(
 ) -> dg.MaterializeResult[None]:
     """Opening + received − sent = observed, for what moved or changed; the difference with its reason.
 
-    A day has no rows until its close was read, and no file where the chain was not read at all.
+    Every day of every chain in the lake is looked at, and computed where an input changed. So nothing is left out
+    when the run that read the chains failed because of one of them.
     """
     tokens = chain_tokens_frame(database.engine).select(TOKEN_COLUMNS.names())
-    by_chain = tokens.partition_by("chain_id", as_dict=True)
+    by_chain = {number: frame for (number,), frame in tokens.partition_by("chain_id", as_dict=True).items()}
+    listed = {number: listed_tokens(frame) for number, frame in by_chain.items()}
     reasons: Counter[str] = Counter()
     computed, last = 0, pl.DataFrame(schema=BALANCE_RECONCILIATION_SCHEMA)
     with database.writer(lake, context.run.run_id) as writer:
-        for day, slug in chain_days_of(context):
-            if not lake.path(WALLET_BALANCES, day, slug).is_file():
+        for day, slug in sorted(lake.chain_days(WALLET_BALANCES)):
+            chain = chains.registry.by_slug.get(slug)
+            if chain is None:  # the user took it out of chains.toml
                 continue
-            chain = chains.registry.by_slug[slug]
-            own = by_chain.get((chain.chain_id,), tokens.clear())
-            inputs = reconciliation_inputs(writer, day, chain, own)
-            if writer.is_current(BALANCE_RECONCILIATION, day, inputs, RECONCILIATION_VERSION, slug):
-                continue
-            last = reconcile_day(lake, day, chain, own)
-            writer.write(BALANCE_RECONCILIATION, day, last, inputs, RECONCILIATION_VERSION, slug)
-            reasons.update(last["reason"].to_list())
-            computed += 1
+            inputs = reconciliation_inputs(writer, day, chain, listed.get(chain.chain_id, ""))
+            if not writer.is_current(BALANCE_RECONCILIATION, day, inputs, RECONCILIATION_VERSION, slug):
+                last = reconcile_day(lake, day, chain, by_chain.get(chain.chain_id, tokens.clear()))
+                writer.write(BALANCE_RECONCILIATION, day, last, inputs, RECONCILIATION_VERSION, slug)
+                reasons.update(last["reason"].to_list())
+                computed += 1
     found = dict(sorted(reasons.items()))
     return dg.MaterializeResult(metadata=written(last, reasons.total(), reasons=found, partitions_computed=computed))
 

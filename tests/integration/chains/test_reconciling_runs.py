@@ -10,8 +10,6 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from portfolio_pipelines.assets.chain_days import CHAIN_DAYS, box
-from portfolio_pipelines.assets.days import ONE_RUN
 from portfolio_pipelines.assets.reconciliation import balance_reconciliation
 from portfolio_pipelines.chain_tables import (
     BALANCE_RECONCILIATION,
@@ -77,10 +75,10 @@ def lake(tmp_path: Path, usdc: int) -> Lake:
 
 @pytest.fixture
 def run(lake: Lake, connections: ChainConnections) -> Run:
-    """One run over three days of Ethereum; what it reports."""
+    """One run; what it reports."""
 
     def stand_in(name: str) -> dg.AssetsDefinition:
-        @dg.asset(name=name, partitions_def=CHAIN_DAYS, backfill_policy=ONE_RUN)
+        @dg.asset(name=name)
         def table() -> None: ...
 
         return table
@@ -94,9 +92,7 @@ def run(lake: Lake, connections: ChainConnections) -> Run:
 
     def once() -> dict[str, object]:
         logged(connections.database, lake)
-        first, last = box([BEFORE, DAY, AFTER], ["ethereum"])
-        tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-        result = defs.resolve_job_def("reconcile").execute_in_process(tags=tags)
+        result = defs.resolve_job_def("reconcile").execute_in_process()
         (event, *_) = result.asset_materializations_for_node("balance_reconciliation")
         return {name: value.value for name, value in event.metadata.items()}
 
@@ -132,6 +128,18 @@ def test_a_second_run_computes_nothing_until_an_input_changes(run: Run, lake: La
     put_balances(lake, {(1, usdc): 101}, BEFORE)
     assert run()["partitions_computed"] == 2
     assert reasons(lake) == ["fee_on_transfer"]
+
+
+def test_a_newly_met_token_computes_nothing_anew(run: Run, database: sa.Engine) -> None:
+    run()
+    met = {"chain_id": 1, "address": "0x" + "f0" * 20, "asset_id": "eip155:1/erc20:0x" + "f0" * 20}
+    ensure_tokens(database, pl.DataFrame([met]), source="discovered")
+    assert run()["partitions_computed"] == 0
+
+
+def test_a_chain_that_is_no_longer_in_the_registry_is_left_alone(run: Run, lake: Lake) -> None:
+    put_balances(lake, {(1, 1): 5}, chain="gone-chain")
+    assert run()["partitions_computed"] == 2
 
 
 def test_what_becomes_known_of_a_token_changes_the_reason(run: Run, lake: Lake, usdc: int, database: sa.Engine) -> None:
