@@ -31,6 +31,13 @@ To = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, Y
 Why = Annotated[str, typer.Option("--why", help="The reason, kept with your name.")]
 
 
+class Part(StrEnum):
+    """Parts of the platform that can be run by themselves."""
+
+    ONCHAIN = "onchain"
+    INVESTMENTS = "investments"
+
+
 class Format(StrEnum):
     """How rows are printed."""
 
@@ -171,26 +178,20 @@ def run(
         list[str] | None,
         typer.Option("--users", metavar="USER", help="Start at these users' first purchase and show them; repeatable."),
     ] = None,
+    only: Annotated[Part | None, typer.Option("--only", help="Only this part, and the marts.")] = None,
 ) -> None:
-    """Bring every day that is due up to date, as one Dagster run, then marts and publication.
+    """Read the chains, bring every day that is due up to date, then marts and publication.
 
-    Without --from it starts at the first purchase. Days are always computed for everybody.
+    Without --from it starts at the first purchase. Days are always computed for everybody. With `--only onchain` the
+    wallets are read as they are now, and the running day is valued.
 
     Example: `portfolio run --from 2026-01-01 --to 2026-01-31`
     """
-    from portfolio_pipelines.commands.console import open_platform, parse_day, readable_errors, yesterday
-    from portfolio_pipelines.commands.progress import RunProgress
-    from portfolio_pipelines.commands.running import bring_up_to_date, describe, first_purchase
-    from portfolio_pipelines.commands.summary import print_summary
+    from portfolio_pipelines.commands.bringing_up import run as bring_up
+    from portfolio_pipelines.commands.console import readable_errors
 
     with readable_errors():
-        with RunProgress() as progress:
-            platform = open_platform(progress.asked)
-            last = parse_day(end, yesterday())
-            first = first_purchase(platform, users or [])
-            report = bring_up_to_date(platform, progress, parse_day(start, min(first or last, last)), last)
-        describe(report, progress)
-        print_summary(platform, last, users or [])
+        bring_up(start, end, users or [], chains=only is not Part.INVESTMENTS, investments=only is not Part.ONCHAIN)
 
 
 @app.command()
@@ -198,21 +199,20 @@ def backfill(
     start: Annotated[str, typer.Option("--from", metavar="DAY", help="First day, YYYY-MM-DD.")],
     end: Annotated[str, typer.Option("--to", metavar="DAY", help="Last day, YYYY-MM-DD.")],
     only_missing: Annotated[bool, typer.Option("--only-missing", help="Only days that have no files.")] = False,
+    only: Annotated[Part, typer.Option("--only", help="Which part; chains need a node that keeps the past.")] = (
+        Part.INVESTMENTS
+    ),
+    again: Annotated[bool, typer.Option("--again", help="Of chains: also days that were read at their close.")] = False,
 ) -> None:
     """Rebuild past days. What did not change is recognised and left alone.
 
     Example: `portfolio backfill --from 2025-01-01 --to 2025-12-31 --only-missing`
     """
-    from portfolio_pipelines.commands.console import open_platform, parse_day, readable_errors, yesterday
-    from portfolio_pipelines.commands.progress import RunProgress
-    from portfolio_pipelines.commands.running import bring_up_to_date, describe
+    from portfolio_pipelines.commands.bringing_up import backfill as rebuild
+    from portfolio_pipelines.commands.console import readable_errors
 
     with readable_errors():
-        with RunProgress() as progress:
-            platform = open_platform(progress.asked)
-            first, last = parse_day(start, yesterday()), parse_day(end, yesterday())
-            report = bring_up_to_date(platform, progress, first, last, only_missing=only_missing)
-        describe(report, progress)
+        rebuild(start, end, only_missing=only_missing, chains=only is Part.ONCHAIN, again=again)
 
 
 @app.command()

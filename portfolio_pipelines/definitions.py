@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import dagster as dg
 
-from portfolio_pipelines.assets import operational, performance, prices, records
+from portfolio_pipelines.assets import chain_core, onchain, operational, performance, prices, records
 from portfolio_pipelines.assets.marts import build_marts_asset, mart_keys
 from portfolio_pipelines.assets.publish import build_published_asset
 from portfolio_pipelines.automation import schedules
-from portfolio_pipelines.automation.jobs import daily_job, serve_job
+from portfolio_pipelines.automation.jobs import daily_job, onchain_job, serve_job
 from portfolio_pipelines.checks import expectations
 from portfolio_pipelines.checks import performance as performance_checks
 from portfolio_pipelines.checks import prices as price_checks
@@ -30,13 +30,13 @@ def build_defs(
     project = connections.warehouse.project
     return dg.Definitions(
         assets=[
-            *dg.load_assets_from_modules([operational, prices, performance, records]),
+            *dg.load_assets_from_modules([operational, prices, performance, chain_core, onchain, records]),
             build_marts_asset(project),
             build_published_asset(mart_keys(project)),
         ],
         asset_checks=dg.load_asset_checks_from_modules([expectations, price_checks, performance_checks]),
-        jobs=[daily_job, serve_job],
-        schedules=[schedules.closed_day, schedules.running_day],
+        jobs=[daily_job, onchain_job, serve_job],
+        schedules=[schedules.chains_hourly, schedules.closed_day, schedules.running_day],
         resources=dict(connections.resources()),
         executor=dg.in_process_executor,
         loggers=loggers,

@@ -14,7 +14,6 @@ import polars as pl
 from portfolio_pipelines.assets.chain_reading import ChainWork
 from portfolio_pipelines.chains.asset_ids import solana_token_asset_id, token_asset_id
 from portfolio_pipelines.chains.chain_reading import NATIVE, ChainReading
-from portfolio_pipelines.chains.evm_reading import PAIR_SYMBOLS
 from portfolio_pipelines.chains.registry import Chain
 from portfolio_pipelines.database.chain_tokens import TOKEN_ROWS, chain_tokens_frame, ensure_tokens
 from portfolio_pipelines.database.token_trust import quarantine_frame, whitelist_frame
@@ -23,6 +22,8 @@ from portfolio_pipelines.resources.chain_connections import ChainConnections
 from portfolio_pipelines.resources.database import Database
 
 LOCAL: Final = "local"
+SHARE_SYMBOLS: Final = frozenset({"UNI-V2", "SLP"})
+"""What pairs of Uniswap v2 and Sushiswap call themselves. Anybody may: the factory is asked whether it is one."""
 
 
 def wallets_of(wallets: pl.DataFrame, chain: Chain, *, asked_for: bool = False) -> pl.DataFrame:
@@ -80,7 +81,7 @@ def _work(
 ) -> ChainWork:
     of_people = known.filter((pl.col("source") == "user") & (pl.col("address") != NATIVE))["address"]
     listed = {token.address for token in connections.tokens.of(chain.chain_id)} | set(of_people)
-    pairs = known.filter(pl.col("symbol").is_in(list(PAIR_SYMBOLS)))["address"]
+    pairs = known.filter(pl.col("symbol").is_in(list(SHARE_SYMBOLS)))["address"]
     return ChainWork(
         chain=chain,
         wallets=wallets,

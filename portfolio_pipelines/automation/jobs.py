@@ -4,21 +4,37 @@ from typing import Final
 
 import dagster as dg
 
+from portfolio_pipelines.assets import chain_core, onchain
+
 DAILY_JOB_NAME: Final = "daily"
 SERVE_JOB_NAME: Final = "serve"
+ONCHAIN_JOB_NAME: Final = "onchain"
 RANGE_START: Final = "dagster/asset_partition_range_start"
 RANGE_END: Final = "dagster/asset_partition_range_end"
 
+_ONCHAIN: Final = dg.AssetSelection.groups(onchain.GROUP)
+_JUDGED: Final = dg.AssetSelection.checks_for_assets(*onchain.TABLES)
+"""A run that reads chains fails where one of them does; what it left behind is judged by the next run over the rest."""
+
+onchain_job = dg.define_asset_job(
+    ONCHAIN_JOB_NAME,
+    selection=_ONCHAIN.without_checks(),
+    description="Balances, transfers and positions of all wallets, for some days of some chains in one run.",
+    tags={"portfolio/writes": "chains"},
+)
+
 daily_job = dg.define_asset_job(
     DAILY_JOB_NAME,
-    selection=dg.AssetSelection.all(),
+    selection=(dg.AssetSelection.all() - _ONCHAIN) | _JUDGED,
     description="Quotes, prices, valuations, marts and their publication, for one day or a range of days in one run.",
     tags={"portfolio/writes": "lake"},
 )
 
 serve_job = dg.define_asset_job(
     SERVE_JOB_NAME,
-    selection=dg.AssetSelection.groups("marts", "served"),
+    selection=dg.AssetSelection.groups("marts", "served")
+    | dg.AssetSelection.assets("token_quarantine", *chain_core.TABLES)
+    | _JUDGED,
     description="Marts and their publication alone, from what the lake holds.",
     tags={"portfolio/writes": "lake"},
 )

@@ -1,17 +1,42 @@
-"""Schedules: the closed day once a day, the running day every hour. Both are off until somebody turns them on."""
+"""Schedules: chains every hour, the closed day once a day, the running day every hour. All are off until turned on."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import dagster as dg
 
+from portfolio_pipelines.assets.chain_days import box
 from portfolio_pipelines.assets.days import DAILY
-from portfolio_pipelines.automation.jobs import RANGE_END, RANGE_START, daily_job
+from portfolio_pipelines.automation.chain_planning import by_day, due_chain_days
+from portfolio_pipelines.automation.jobs import RANGE_END, RANGE_START, daily_job, onchain_job
 from portfolio_pipelines.checks.performance import missing_days
 from portfolio_pipelines.market.benchmarks import CARRIED_OVER
+from portfolio_pipelines.resources.chain_connections import ChainConnections
+from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
 
 REFETCHED_DAYS = 2
 """Prices of the last two closed days are asked for again until they are final."""
+
+
+@dg.schedule(job=onchain_job, cron_schedule="5 * * * *", execution_timezone="UTC")
+def chains_hourly(
+    context: dg.ScheduleEvaluationContext,
+    lake: dg.ResourceParam[Lake],
+    database: dg.ResourceParam[Database],
+    chains: dg.ResourceParam[ChainConnections],
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """The running day of every chain that somebody watches, and each closed day that is missing: one run a day of them.
+
+    Five minutes past the hour a day that has just closed has its last block on every chain.
+    """
+    now = context.scheduled_execution_time
+    due = by_day(due_chain_days(lake, database, chains, now))
+    if not due:
+        yield dg.SkipReason("nobody watches a wallet on a chain that can be read")
+    for day, slugs in due.items():
+        first, last = box([day], slugs)
+        yield dg.RunRequest(run_key=f"{day} as of {now:%Y-%m-%d %H}", tags={RANGE_START: first, RANGE_END: last})
 
 
 @dg.schedule(job=daily_job, cron_schedule="20 0 * * *", execution_timezone="UTC")
@@ -28,7 +53,7 @@ def closed_day(context: dg.ScheduleEvaluationContext, lake: dg.ResourceParam[Lak
     return dg.RunRequest(run_key=f"closed {last}", tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()})
 
 
-@dg.schedule(job=daily_job, cron_schedule="5 1-23 * * *", execution_timezone="UTC")
+@dg.schedule(job=daily_job, cron_schedule="20 1-23 * * *", execution_timezone="UTC")
 def running_day(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """The day that is still running, every hour; its rows say `is_final = false`."""
     now = context.scheduled_execution_time

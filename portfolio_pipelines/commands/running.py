@@ -7,6 +7,7 @@ from typing import Final
 
 import dagster as dg
 
+from portfolio_pipelines.automation.chain_planning import chain_tables_changed
 from portfolio_pipelines.automation.instance import open_instance, process_tags
 from portfolio_pipelines.automation.jobs import DAILY_JOB_NAME, RANGE_END, RANGE_START, SERVE_JOB_NAME
 from portfolio_pipelines.automation.planning import Plan, first_sample_day, make_plan
@@ -68,12 +69,23 @@ def bring_up_to_date(
     if window is not None:
         tags = {RANGE_START: window[0].isoformat(), RANGE_END: window[1].isoformat()}
         run_id = execute(platform, progress, DAILY_JOB_NAME, tags)
-    elif not platform.warehouse.is_current():
+    else:
+        return serve(platform, progress, plan)
+    return RunReport(plan, run_id, platform.market.is_sample)
+
+
+def serve(platform: Platform, progress: RunProgress, plan: Plan | None = None) -> RunReport:
+    """Build and publish the marts alone, if anything they are made of changed.
+
+    Raises:
+        CommandError: If the run fails.
+    """
+    run_id = None
+    if chain_tables_changed(platform.lake, platform.database, platform.chains) or not platform.warehouse.is_current():
         run_id = execute(platform, progress, SERVE_JOB_NAME, {})
     else:
         platform.served.publish()  # nothing to do, unless the last run was killed between marts and publication
-        run_id = None
-    return RunReport(plan, run_id, platform.market.is_sample)
+    return RunReport(plan or Plan([], []), run_id, platform.market.is_sample)
 
 
 def execute(platform: Platform, progress: RunProgress, job_name: str, tags: dict[str, str]) -> str:

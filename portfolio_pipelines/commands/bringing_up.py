@@ -1,0 +1,75 @@
+"""`portfolio run` and `portfolio backfill`: chains first, then prices, values, marts and publication."""
+
+from collections.abc import Sequence
+
+from portfolio_pipelines.commands.console import CommandError, open_platform, parse_day, today, yesterday
+from portfolio_pipelines.commands.onchain import OnchainReport, describe_chains, read_chains
+from portfolio_pipelines.commands.progress import RunProgress
+from portfolio_pipelines.commands.quickstart import last_day
+from portfolio_pipelines.commands.running import RunReport, bring_up_to_date, describe, first_purchase, serve
+from portfolio_pipelines.commands.summary import print_summary
+from portfolio_pipelines.resources.platform import Platform
+
+
+def run(start: str | None, end: str | None, users: Sequence[str], *, chains: bool, investments: bool) -> None:
+    """Bring everything up to date, or one part of it.
+
+    Args:
+        start: First day; the first purchase when not given.
+        end: Last day; yesterday when not given.
+        users: Whose first purchase counts, and who is shown; empty for all.
+        chains: Read chains.
+        investments: Value investments.
+
+    Raises:
+        CommandError: If the days make no sense, or a run fails.
+    """
+    with RunProgress() as progress:
+        platform = open_platform(progress.asked)
+        first = first_purchase(platform, users)
+        last = parse_day(end, yesterday())
+        read = read_chains(platform, progress) if chains else None
+        if investments:
+            report = bring_up_to_date(platform, progress, parse_day(start, min(first or last, last)), last)
+        else:
+            report = _value_running_day(platform, progress)
+            last = today()
+    _describe(report, read, progress)
+    print_summary(platform, last, users)
+
+
+def backfill(start: str, end: str, *, only_missing: bool, chains: bool, again: bool) -> None:
+    """Rebuild past days of investments, or of chains.
+
+    Args:
+        start: First day.
+        end: Last day.
+        only_missing: Only days without files.
+        chains: Days of chains instead of investments.
+        again: Of chains, also days that were read at their close.
+
+    Raises:
+        CommandError: If the days make no sense, or a run fails.
+    """
+    with RunProgress() as progress:
+        platform = open_platform(progress.asked)
+        first, last = parse_day(start, yesterday()), parse_day(end, yesterday())
+        if first > last or last > today():
+            msg = f"no days from {first} to {last}: choose days up to {today()}, the first one first"
+            raise CommandError(msg)
+        read = read_chains(platform, progress, between=(first, last), again=again) if chains else None
+        report = bring_up_to_date(platform, progress, first, last, only_missing=only_missing)
+    _describe(report, read, progress)
+
+
+def _value_running_day(platform: Platform, progress: RunProgress) -> RunReport:
+    """Today at today's prices where somebody tells them; else the marts at the newest prices there are."""
+    if last_day(platform) < yesterday():
+        return serve(platform, progress)
+    return bring_up_to_date(platform, progress, today(), today())
+
+
+def _describe(report: RunReport, read: OnchainReport | None, progress: RunProgress) -> None:
+    describe(report, progress)
+    if read is not None:
+        describe_chains(read)
