@@ -1,0 +1,81 @@
+"""Evidence about tokens, out of frames of what wallets hold, what moved, and prices. Judging it is `spam`.
+
+Belongs here: counting and joining, on lazy frames of any size. Where the frames come from is the pipeline's business.
+"""
+
+import polars as pl
+
+from portfolio_pipelines.chains.raw_amounts import approximate
+
+HOLDER = ["wallet_key", "token_key"]
+
+
+def largest_holdings(balances: pl.LazyFrame, unit_prices: pl.DataFrame, judged: pl.Series) -> pl.DataFrame:
+    """The largest holding of each token at the price claimed for it, and its share of its wallet.
+
+    Args:
+        balances: wallet_key, token_key, raw, raw_hex; each pair once.
+        unit_prices: token_key and unit_usd, USD for one smallest unit: of all tokens that have a price.
+        judged: Keys of the tokens to tell of.
+
+    Returns:
+        token_key, value_usd, value_share (0..1, of all that has a price in the wallet); a token without a price is not
+        there.
+    """
+    priced = balances.join(unit_prices.lazy(), on="token_key", how="inner")
+    usual = priced.filter(pl.col("raw").is_not_null()).select(
+        *HOLDER, (pl.col("raw").cast(pl.Float64) * pl.col("unit_usd")).alias("value_usd")
+    )
+    long = priced.filter(pl.col("raw_hex").is_not_null()).collect()  # beyond 38 digits: hardly any
+    beyond = long.select(*HOLDER, (approximate(long) * long["unit_usd"]).alias("value_usd"))
+    values = pl.concat([usual, beyond.lazy()])
+    wallets = values.group_by("wallet_key").agg(pl.col("value_usd").sum().alias("_wallet_usd"))
+    own = values.filter(pl.col("token_key").is_in(judged.implode()))
+    largest = own.join(wallets, on="wallet_key").sort("value_usd", "wallet_key", descending=[True, False])
+    return (
+        largest.group_by("token_key", maintain_order=True)
+        .first()
+        .select("token_key", "value_usd", (pl.col("value_usd") / pl.col("_wallet_usd")).alias("value_share"))
+        .collect(engine="streaming")
+        .sort("token_key")
+    )
+
+
+def how_it_came(transfers: pl.LazyFrame, judged: pl.Series, trusted: pl.Series) -> pl.DataFrame:
+    """How tokens came to the wallets, as far as transfers tell.
+
+    A wallet asked for a token when it sent some of it on, or when it paid with a trusted token in the transaction that
+    brought it. Transfers of nothing do not count: anybody can have a wallet "send" nothing.
+
+    Args:
+        transfers: wallet_key, token_key, tx_hash, direction (in, out), raw, raw_hex.
+        judged: Keys of the tokens to tell of.
+        trusted: Keys of tokens whose transfers nobody can forge: listed ones.
+
+    Returns:
+        token_key, solicited, most_receivers (wallets in one transaction that brought it); tokens that did not move are
+        not there.
+    """
+    amounts = transfers.filter((pl.col("raw") != 0) | pl.col("raw_hex").is_not_null())
+    own = amounts.filter(pl.col("token_key").is_in(judged.implode()))
+    own_rows = own.select(*HOLDER, "tx_hash", "direction").collect(engine="streaming")
+    came = own_rows.filter(pl.col("direction") == "in")
+    payment = amounts.filter((pl.col("direction") == "out") & pl.col("token_key").is_in(trusted.implode()))
+    bought = (
+        payment.select("wallet_key", "tx_hash")
+        .join(came.select(*HOLDER, "tx_hash").lazy(), on=["wallet_key", "tx_hash"])
+        .select("token_key")
+        .unique()
+        .collect(engine="streaming")
+    )
+    sent = own_rows.filter(pl.col("direction") == "out").select("token_key").unique()
+    receivers = came.group_by("token_key", "tx_hash").agg(pl.col("wallet_key").n_unique().alias("receivers"))
+    most = receivers.group_by("token_key").agg(pl.col("receivers").max().cast(pl.Int64).alias("most_receivers"))
+    wanted = pl.concat([sent, bought])["token_key"].implode()
+    return (
+        own_rows.select("token_key")
+        .unique()
+        .join(most, on="token_key", how="left")
+        .select("token_key", pl.col("token_key").is_in(wanted).alias("solicited"), "most_receivers")
+        .sort("token_key")
+    )
