@@ -18,6 +18,7 @@ BALANCE_CHANGES: Final = "core/balance_changes"
 WALLET_BALANCES: Final = "core/wallet_balances"
 WALLET_ACTIVITY: Final = "core/wallet_activity"
 DEFI_POSITIONS: Final = "core/defi_positions"
+POOL_STATES: Final = "core/pool_states"
 BALANCE_RECONCILIATION: Final = "core/balance_reconciliation"
 CHAIN_TABLES: Final = (
     CHAIN_READS,
@@ -26,6 +27,7 @@ CHAIN_TABLES: Final = (
     WALLET_BALANCES,
     WALLET_ACTIVITY,
     DEFI_POSITIONS,
+    POOL_STATES,
     BALANCE_RECONCILIATION,
 )
 WALLETS: Final = "core/wallets"
@@ -124,6 +126,31 @@ DEFI_POSITIONS_SCHEMA: Final = columns(
     }
 )
 """One row an amount, sorted by wallet, protocol, position, role and token."""
+
+POOL_STATES_SCHEMA: Final = columns(
+    {
+        "protocol": pl.String,
+        "pool": pl.String,
+        "position": pl.Int16,  # place of the coin in the pool, from 0
+        "token_key": pl.Int32,  # null while nothing is known of the coin
+        "reserve": RAW,  # of this coin; of Uniswap v3 with the fees that nobody collected
+        "reserve_hex": pl.String,
+        "total_supply": RAW,  # of the pool's shares; null where it has none (Uniswap v3)
+        "total_supply_hex": pl.String,
+        "sqrt_price_x96": pl.String,  # decimal text: square root of coin 1 / coin 0 in smallest units, times 2^96
+        "tick": pl.Int32,
+        "liquidity": pl.String,  # decimal text: in range at that price
+        "fee_pips": pl.Int32,  # of a swap; 1,000,000 is all
+        "fee_growth_x128": pl.String,  # decimal text: of this coin earned by a unit of liquidity so far, times 2^128
+        "amplification": pl.Int64,  # the A of Curve
+        "virtual_price": pl.String,  # decimal text, 18 decimals: of a share of Curve
+        "as_of": UTC_TIME,
+        "block_number": pl.Int64,
+        "block_hash": pl.String,
+        "is_stale": pl.Boolean,  # the last good state, because the newest read failed
+    }
+)
+"""One row a pool and coin at the newest read of the day: of a closed day, at its close. Sorted by pool and place."""
 
 BALANCE_RECONCILIATION_SCHEMA: Final = columns(
     {

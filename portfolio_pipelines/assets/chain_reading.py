@@ -19,6 +19,8 @@ from portfolio_pipelines.chain_tables import (
     CHAIN_READS_SCHEMA,
     DEFI_POSITIONS,
     DEFI_POSITIONS_SCHEMA,
+    POOL_STATES,
+    POOL_STATES_SCHEMA,
     TOKEN_TRANSFERS,
     TOKEN_TRANSFERS_SCHEMA,
     WALLET_ACTIVITY,
@@ -29,7 +31,10 @@ from portfolio_pipelines.chain_tables import (
 from portfolio_pipelines.chains import activity
 from portfolio_pipelines.chains.balance_state import advance, carried
 from portfolio_pipelines.chains.chain_reading import NATIVE, PAIRS_SCHEMA, ChainQuestion, ChainReader, ChainReading
+from portfolio_pipelines.chains.pool_rows import advance_pools, pool_rows
 from portfolio_pipelines.chains.position_rows import advance_positions, position_rows
+from portfolio_pipelines.chains.protocols import erc721
+from portfolio_pipelines.chains.protocols.pool_states import CURVE, PAIRS, PoolRequest
 from portfolio_pipelines.chains.registry import Chain
 from portfolio_pipelines.chains.rpc.errors import RpcError
 from portfolio_pipelines.chains.rpc.node import Block
@@ -52,9 +57,10 @@ class ChainWork:
         wallets: Columns wallet_key, address: all that are watched on it.
         listed: Contracts that are read for every wallet.
         quarantined: Contracts that count in no total: they are read once a day.
-        pair_tokens: Tokens that may be pairs of Uniswap v2 and its copies.
+        pair_tokens: Tokens that may be shares of pools of Uniswap v2, its copies or Curve.
         token_keys: Keys of all known tokens by contract; grows while reading.
         look_back: How long before its first read a wallet's transfers are looked for.
+        pools: Pools whose state is kept day by day.
     """
 
     chain: Chain
@@ -64,6 +70,7 @@ class ChainWork:
     pair_tokens: tuple[str, ...]
     token_keys: dict[str, int]
     look_back: timedelta
+    pools: tuple[PoolRequest, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ class _Before:
 
     balances: pl.DataFrame
     positions: pl.DataFrame
+    pools: pl.DataFrame
     activity: activity.Activity
     reads: pl.DataFrame  # of this day
     transfers: pl.DataFrame  # of this day, up to the last read
@@ -143,6 +151,7 @@ class ChainDayReader:
             WALLET_BALANCES: before.balances,
             BALANCE_CHANGES: before.changes,
             DEFI_POSITIONS: before.positions,
+            POOL_STATES: before.pools,
             TOKEN_TRANSFERS: before.transfers,
             CHAIN_READS: before.reads,
             WALLET_ACTIVITY: activity.to_frame(before.activity),
@@ -161,6 +170,10 @@ class ChainDayReader:
         pairs = [
             (wallet, address[token]) for wallet, token in held if token in address and address[token] not in listed
         ]
+        nfts = before.positions.filter(pl.col("protocol") == erc721.PROTOCOL).select("wallet_key", "token_key")
+        counted = [(wallet, address[token]) for wallet, token in nfts.unique().iter_rows() if token in address]
+        shares = before.positions.filter(pl.col("protocol").is_in([CURVE, *PAIRS]))
+        receipts = shares["receipt_token_key"].drop_nulls().unique()
         return await self.reader.read(
             ChainQuestion(
                 wallets=work.wallets,
@@ -168,7 +181,9 @@ class ChainDayReader:
                 tokens=work.listed,
                 pairs=pl.DataFrame(pairs, schema=PAIRS_SCHEMA, orient="row"),
                 known_tokens=frozenset(work.token_keys),
-                pair_tokens=work.pair_tokens,
+                pair_tokens=sorted({*work.pair_tokens, *(address[key] for key in receipts if key in address)}),
+                collections=pl.DataFrame(counted, schema=PAIRS_SCHEMA, orient="row"),
+                pools=work.pools,
                 position_holders=frozenset(before.positions["wallet_key"]),
                 previous=await self._previous(day, before, is_close),
                 checkpoints=() if is_close else _checkpoints(before.reads)[:-1],
@@ -211,6 +226,7 @@ class ChainDayReader:
             unread_protocols=reading.unread_protocols,
             watched=watched,
         )
+        pools = pool_rows(reading.pool_states, reading.block, known, POOL_STATES_SCHEMA)
         transfers = self._transfers(reading)
         if not is_close:
             kept = before.transfers
@@ -227,6 +243,7 @@ class ChainDayReader:
             WALLET_BALANCES: after.state,
             BALANCE_CHANGES: pl.concat([before.changes, after.changes.select(before.changes.columns)]),
             DEFI_POSITIONS: positions,
+            POOL_STATES: advance_pools(before.pools, pools, self.work.pools),
             TOKEN_TRANSFERS: transfers,
             CHAIN_READS: reads,
             WALLET_ACTIVITY: self._activity(before, reading),
@@ -246,6 +263,7 @@ class ChainDayReader:
             WALLET_BALANCES: carried(before.balances, watched),
             BALANCE_CHANGES: before.changes,
             DEFI_POSITIONS: positions.with_columns(is_stale=pl.lit(True)),
+            POOL_STATES: advance_pools(before.pools, before.pools.clear(), self.work.pools),
             TOKEN_TRANSFERS: before.transfers,
             CHAIN_READS: pl.concat([before.reads, row]),
             WALLET_ACTIVITY: activity.to_frame(before.activity),
@@ -288,6 +306,7 @@ class ChainDayReader:
         return _Before(
             balances=table(WALLET_BALANCES, earlier, WALLET_BALANCES_SCHEMA),
             positions=table(DEFI_POSITIONS, earlier, DEFI_POSITIONS_SCHEMA),
+            pools=table(POOL_STATES, earlier, POOL_STATES_SCHEMA),
             activity=activity.from_frame(table(WALLET_ACTIVITY, earlier, WALLET_ACTIVITY_SCHEMA)),
             reads=table(CHAIN_READS, day, CHAIN_READS_SCHEMA),
             transfers=table(TOKEN_TRANSFERS, day, TOKEN_TRANSFERS_SCHEMA),

@@ -12,6 +12,7 @@ import polars as pl
 
 from portfolio_pipelines.chains.discovery import TRANSFERS
 from portfolio_pipelines.chains.families import BalanceSource
+from portfolio_pipelines.chains.protocols.pool_states import PoolRequest, PoolState
 from portfolio_pipelines.chains.protocols.positions import Position
 from portfolio_pipelines.chains.raw_amounts import RAW
 from portfolio_pipelines.chains.rpc.node import Block
@@ -39,6 +40,7 @@ class ChainQuestion:
         pair_tokens: Tokens that may be shares of pools, such as receipt tokens of the positions at the last read; those
             that are found now need not be among them.
         collections: Contracts of NFTs that wallets had at the last read (PAIRS_SCHEMA).
+        pools: Pools whose state is wanted, whoever has shares in them; shares of them are looked for, too.
         position_holders: Keys of wallets that had positions at the last read.
         previous: Block of the last good read of this chain, from which transfers are looked for; None without one.
         checkpoints: Blocks of good reads before that, oldest first. When the chain replaced the previous one, transfers
@@ -55,6 +57,7 @@ class ChainQuestion:
     known_tokens: frozenset[str] = frozenset()
     pair_tokens: Sequence[str] = ()
     collections: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PAIRS_SCHEMA))
+    pools: Sequence[PoolRequest] = ()
     position_holders: frozenset[int] = frozenset()
     previous: Block | None = None
     checkpoints: Sequence[Block] = ()
@@ -81,6 +84,7 @@ class ChainReading:
         positions: Of the wallets in `position_wallets`.
         position_wallets: Whose positions were looked for.
         unread_protocols: Protocols, as they name themselves in positions, that could not be read, and why.
+        pool_states: Of the pools that were asked for; one that is missing could not be read, `faults` say why.
         new_tokens: What tokens that were not known say of themselves (`token_facts.TOKEN_FACTS`).
         faults: What went wrong beside that, in words.
     """
@@ -97,6 +101,7 @@ class ChainReading:
     positions: Sequence[Position] = ()
     position_wallets: frozenset[int] = frozenset()
     unread_protocols: dict[str, str] = field(default_factory=dict)
+    pool_states: Sequence[PoolState] = ()
     new_tokens: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=TOKEN_FACTS))
     faults: Sequence[str] = ()
 

@@ -1,4 +1,4 @@
-"""Positions of wallets on an EVM chain, protocol by protocol: each at the same block, none able to spoil another.
+"""Positions of wallets and states of pools on an EVM chain: all at the same block, none able to spoil another.
 
 Belongs here: which protocols a chain has, what each is asked, and what its failure costs. How a protocol is read is in
 `protocols`, the order of a reading in `evm_reading`.
@@ -23,6 +23,7 @@ from portfolio_pipelines.chains.protocols import (
     uniswap_v3,
 )
 from portfolio_pipelines.chains.protocols.faults import PositionFault
+from portfolio_pipelines.chains.protocols.pool_states import CURVE, PoolRequest, PoolState, read_pool_states
 from portfolio_pipelines.chains.protocols.positions import Position
 from portfolio_pipelines.chains.reader.balances import ReaderLimits
 from portfolio_pipelines.chains.rpc.errors import RpcError
@@ -124,6 +125,27 @@ class PositionReader:
         if question.counted.height + question.collections.height:
             readings[erc721.PROTOCOL] = lambda faults: self._collections(question, faults)
         return readings
+
+    async def read_pools(self, pools: Sequence[PoolRequest], faults: list[str]) -> list[PoolState]:
+        """The states of pools; why one could not be read is put into `faults`. The chain's coin is called NATIVE."""
+        if not pools:
+            return []
+        noted: list[PositionFault] = []
+        try:
+            provider = self.known.curve_address_provider if any(pool.protocol == CURVE for pool in pools) else None
+            registry = await curve_registry.registry_at(self.node, provider, self.block) if provider else None
+            states = await read_pool_states(
+                self.node, pools, self.block, multicall3=self.multicall3, curve_registry=registry, faults=noted
+            )
+        except RpcError as error:
+            faults.append(f"pools: {error}")
+            return []
+        faults += map(str, noted)
+        coins = {COIN_OF_CURVE, *self.coin_tokens}
+        return [
+            replace(state, tokens=tuple(NATIVE if token in coins else token for token in state.tokens))
+            for state in states
+        ]
 
     async def _curve(
         self, owners: Sequence[str], shares: Sequence[str], named: Sequence[str], faults: list[PositionFault]

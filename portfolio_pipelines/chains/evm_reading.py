@@ -25,6 +25,7 @@ from portfolio_pipelines.chains.deployments import Deployments
 from portfolio_pipelines.chains.evm_positions import PositionQuestion, PositionReader, with_known_tokens
 from portfolio_pipelines.chains.evm_transfers import Moved, TransferReader, pairs_of
 from portfolio_pipelines.chains.log_ranges import Reach
+from portfolio_pipelines.chains.protocols.pool_states import CURVE, PAIRS
 from portfolio_pipelines.chains.reader.balances import Balances, ReaderLimits, amounts, read_balances
 from portfolio_pipelines.chains.registry import Chain
 from portfolio_pipelines.chains.reorganisations import block_of
@@ -91,17 +92,23 @@ class EvmReader:
             question.position_holders
             | frozenset().union(*(frame["wallet_key"] for frame in (balances, found, nfts, question.collections)))
         )
-        positions, unread_protocols = await PositionReader(
+        protocols = PositionReader(
             self.node, self.deployments, block, self._multicall_at(block), self.limits, self.coin_tokens
-        ).read(
+        )
+        may_be_shares = {*question.pair_tokens, *found["token"], *new_tokens["token"]}
+        may_be_shares |= {pool.address for pool in question.pools if pool.protocol in PAIRS}
+        positions, unread_protocols = await protocols.read(
             PositionQuestion(
                 due.filter(_is_in("wallet_key", users)),
-                {*question.pair_tokens, *found["token"], *new_tokens["token"]} - {*question.tokens, *self.coin_tokens},
+                may_be_shares - {*question.tokens, *self.coin_tokens},
+                [pool.address for pool in question.pools if pool.protocol == CURVE],
                 counted=question.collections,
                 collections=nfts,
             )
         )
+        pool_states = await protocols.read_pools(question.pools, faults)
         inside = {amount.token for position in positions for amount in position.amounts}
+        inside |= {token for state in pool_states for token in state.tokens}
         receipts = {position.receipt_token for position in positions if position.receipt_token}
         unknown = (inside | receipts) - question.known_tokens - set(new_tokens["token"]) - {NATIVE}
         new_tokens = pl.concat([new_tokens, await self._facts(unknown, block, faults)])
@@ -119,6 +126,7 @@ class EvmReader:
             positions=positions,
             position_wallets=users,
             unread_protocols=nameless | unread_protocols,
+            pool_states=pool_states,
             new_tokens=new_tokens,
             faults=faults,
         )

@@ -7,14 +7,16 @@ import polars as pl
 import pytest
 
 from portfolio_pipelines.chains.chain_reading import NATIVE, PAIRS_SCHEMA, ChainReading
-from portfolio_pipelines.chains.deployments import Deployments, UniswapV3
+from portfolio_pipelines.chains.deployments import Deployments, PairFactory, UniswapV3
 from portfolio_pipelines.chains.evm_positions import COIN_OF_CURVE, with_known_tokens
 from portfolio_pipelines.chains.evm_reading import EvmReader
+from portfolio_pipelines.chains.protocols.pool_states import PoolRequest
 from portfolio_pipelines.chains.protocols.positions import Amount, Position
 from portfolio_pipelines.chains.token_facts import TOKEN_FACTS
 from tests.contracts.anvil import Anvil
 from tests.contracts.artifacts import Artifact, deploy
 from tests.contracts.plain_node import PlainNode
+from tests.contracts.uniswap import add_liquidity, deploy_uniswap_v2_factory, new_pair, two_tokens
 from tests.integration.chains.test_evm_reading import ANA, BOB, ROW, ask, block_at
 
 DAI = "0x" + "d" * 40
@@ -79,6 +81,29 @@ def test_a_token_that_claims_to_be_a_stake_is_none_unless_the_registry_says_so(
     reading = ask(reader(node, curve_address_provider=curve.registry.address), previous=previous)
     assert of(reading, "curve") == {}
     assert reading.unread_protocols == {}
+
+
+def test_pools_that_are_asked_for_are_read_and_shares_in_them_found_without_a_transfer(
+    chain: Anvil, node: PlainNode, sources: dict[str, Artifact]
+) -> None:
+    curve, tokens = Curve(chain, sources), two_tokens(chain, sources)
+    curve.stake()
+    factory = deploy_uniswap_v2_factory(chain)
+    pair = new_pair(factory, tokens)
+    add_liquidity(pair, tokens, (10**18, 10**18), ANA)
+    pools = [PoolRequest("curve", curve.pool.address), PoolRequest("uniswap_v2", pair.address)]
+    known = {"uniswap_v2_factories": (PairFactory("uniswap_v2", factory.address),)}
+    reading = ask(reader(node, **known), pools=pools, position_holders=frozenset({1}))
+    assert [(state.pool, state.tokens, state.reserves) for state in reading.pool_states] == [
+        (curve.pool.address, (NATIVE, curve.coin.address), (4_000, 800)),
+        (pair.address, tuple(token.address for token in tokens), (10**18, 10**18)),
+    ]
+    assert {position.protocol for position in reading.positions} == {"curve", "uniswap_v2"}
+    assert {curve.coin.address, *(token.address for token in tokens)} <= set(reading.new_tokens["token"])
+    assert reading.faults == []
+    gone = ask(reader(node), pools=[PoolRequest("uniswap_v2", DAI)])
+    assert gone.pool_states == []
+    assert [fault.startswith(f"local: uniswap_v2 {DAI}: ") for fault in gone.faults] == [True]
 
 
 def collected(*pairs: tuple[int, str]) -> pl.DataFrame:
