@@ -37,8 +37,8 @@ def tracked_days(
     if not days:
         return pl.DataFrame(schema={"asset_id": pl.String, "date": pl.Date})
     spans: dict[str, tuple[date, date]] = dict.fromkeys(BENCHMARKS.values(), (days[0], date.max))
-    held = legs.group_by("asset_id").agg(pl.col("invested_on").min()).sort("asset_id")
-    for asset_id, invested_on in held.iter_rows():
+    bought = legs.group_by("asset_id").agg(pl.col("invested_on").min()).sort("asset_id")
+    for asset_id, invested_on in bought.iter_rows():
         _follow(asset_id, invested_on, successions, spans)
     for asset_id, start, end in [] if held is None else held.select("asset_id", "start", "end").iter_rows():
         known_start, known_end = spans.get(asset_id, (start, end))

@@ -41,7 +41,7 @@ def test_every_table_has_description_owner_group_and_kind(specs: dict[str, dg.As
     for name, spec in specs.items():
         assert spec.description, name
         assert spec.owners, name
-        assert spec.group_name in {"raw", "core", "intermediate", "marts", "served"}, name
+        assert spec.group_name in {"raw", "core", "onchain", "intermediate", "marts", "served"}, name
         assert spec.kinds, name
 
 
@@ -91,7 +91,7 @@ def test_every_core_table_of_figures_is_checked_before_it_is_passed_on(definitio
 def test_jobs_and_schedules_are_there_and_schedules_are_off(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
     assert {"daily", "serve"} <= set(repository.job_names)
-    assert {schedule.name for schedule in repository.schedule_defs} == {"closed_day", "running_day"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {"chains_hourly", "closed_day", "running_day"}
     assert {s.default_status for s in repository.schedule_defs} == {dg.DefaultScheduleStatus.STOPPED}
     assert definitions.resolve_job_def("daily").partitions_def is not None
 

@@ -9,7 +9,7 @@ import pytest
 
 from portfolio_pipelines.assets.days import DAILY
 from portfolio_pipelines.automation.jobs import RANGE_END, RANGE_START
-from portfolio_pipelines.automation.schedules import closed_day, running_day
+from portfolio_pipelines.automation.schedules import chains_hourly, closed_day, running_day
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.tables import INVESTMENT_LEGS, INVESTMENT_LEGS_SCHEMA, INVESTMENT_PERFORMANCE
 
@@ -75,7 +75,7 @@ def test_the_same_night_is_run_once(lake: Lake) -> None:
 
 def test_the_running_day_is_run_every_hour_and_each_hour_once() -> None:
     def at(hour: int) -> dg.RunRequest:
-        moment = datetime(2024, 3, 20, hour, 5, tzinfo=UTC)
+        moment = datetime(2024, 3, 20, hour, 20, tzinfo=UTC)
         result = running_day(dg.build_schedule_context(scheduled_execution_time=moment))
         assert isinstance(result, dg.RunRequest)
         return result
@@ -84,7 +84,7 @@ def test_the_running_day_is_run_every_hour_and_each_hour_once() -> None:
     assert at(9).run_key == at(9).run_key != at(10).run_key
 
 
-def test_both_are_off_until_somebody_turns_them_on_and_speak_utc() -> None:
-    for schedule, cron in ((closed_day, "20 0 * * *"), (running_day, "5 1-23 * * *")):
+def test_all_are_off_until_somebody_turns_them_on_and_speak_utc() -> None:
+    for schedule, cron in ((chains_hourly, "5 * * * *"), (closed_day, "20 0 * * *"), (running_day, "20 1-23 * * *")):
         assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
         assert (schedule.cron_schedule, schedule.execution_timezone) == (cron, "UTC")

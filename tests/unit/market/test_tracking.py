@@ -87,3 +87,16 @@ def test_no_days_want_nothing() -> None:
 def test_rows_are_sorted_and_nothing_is_there_twice(days: list[date]) -> None:
     wanted = tracked_days(legs(("coin", MONDAY)), successions(), WEEKDAYS, days)
     assert wanted.equals(wanted.unique().sort("asset_id", "date"))
+
+
+def test_what_wallets_hold_is_wanted_on_the_days_of_its_span_and_adds_to_what_was_bought() -> None:
+    schema = {"asset_id": pl.String, "start": pl.Date, "end": pl.Date}
+    held = pl.DataFrame([("token", DAYS[2], DAYS[5]), ("coin", DAYS[1], DAYS[3])], schema=schema, orient="row")
+    wanted = tracked_days(legs(("coin", DAYS[6])), successions(), WEEKDAYS, DAYS, held)
+
+    def days(asset: str) -> list[date]:
+        return wanted.filter(pl.col("asset_id") == asset)["date"].to_list()
+
+    assert days("token") == DAYS[2:5]
+    assert days("coin") == DAYS[1:], "it is asked for from its first day on, whoever had it then"
+    assert days(BENCHMARKS["ETH"]) == DAYS
