@@ -29,16 +29,15 @@ def largest_holdings(balances: pl.LazyFrame, unit_prices: pl.DataFrame, judged: 
     long = priced.filter(pl.col("raw_hex").is_not_null()).collect()  # beyond 38 digits: hardly any
     beyond = long.select(*HOLDER, (approximate(long) * long["unit_usd"]).alias("value_usd"))
     values = pl.concat([usual, beyond.lazy()])
-    wallets = values.group_by("wallet_key").agg(pl.col("value_usd").sum().alias("_wallet_usd"))
-    own = values.filter(pl.col("token_key").is_in(judged.implode()))
-    largest = own.join(wallets, on="wallet_key").sort("value_usd", "wallet_key", descending=[True, False])
-    return (
-        largest.group_by("token_key", maintain_order=True)
-        .first()
-        .select("token_key", "value_usd", (pl.col("value_usd") / pl.col("_wallet_usd")).alias("value_share"))
-        .collect(engine="streaming")
-        .sort("token_key")
-    )
+    own = values.join(pl.LazyFrame({"token_key": judged}), on="token_key", how="semi")
+    largest = own.group_by("token_key").agg(pl.col("value_usd").max()).collect(engine="streaming")
+    owners = own.join(largest.lazy(), on=["token_key", "value_usd"], how="semi")
+    owners = owners.group_by("token_key").agg(pl.col("wallet_key").min()).collect(engine="streaming").lazy()
+    wallets = values.join(owners, on="wallet_key", how="semi").group_by("wallet_key")
+    totals = wallets.agg(pl.col("value_usd").sum().alias("_wallet_usd")).collect(engine="streaming")
+    shares = largest.lazy().join(owners, on="token_key").join(totals.lazy(), on="wallet_key")
+    share = pl.col("value_usd") / pl.col("_wallet_usd")
+    return shares.select("token_key", "value_usd", share.alias("value_share")).sort("token_key").collect()
 
 
 def how_it_came(transfers: pl.LazyFrame, judged: pl.Series, trusted: pl.Series) -> pl.DataFrame:
