@@ -5,7 +5,16 @@ from datetime import timedelta
 
 import dagster as dg
 
-from portfolio_pipelines.assets import chain_core, onchain, operational, performance, prices, records
+from portfolio_pipelines.assets import (
+    chain_core,
+    onchain,
+    operational,
+    performance,
+    prices,
+    reconciliation,
+    records,
+    token_trust,
+)
 from portfolio_pipelines.assets.marts import build_marts_asset, mart_keys
 from portfolio_pipelines.assets.publish import build_published_asset
 from portfolio_pipelines.automation import schedules
@@ -30,7 +39,9 @@ def build_defs(
     project = connections.warehouse.project
     return dg.Definitions(
         assets=[
-            *dg.load_assets_from_modules([operational, prices, performance, chain_core, onchain, records]),
+            *dg.load_assets_from_modules(
+                [operational, prices, performance, onchain, token_trust, chain_core, reconciliation, records]
+            ),
             build_marts_asset(project),
             build_published_asset(mart_keys(project)),
         ],

@@ -5,7 +5,7 @@ Belongs here: joining wallets, lists, quarantine and keys. How a chain is read i
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -14,8 +14,10 @@ import polars as pl
 from portfolio_pipelines.assets.chain_reading import ChainWork
 from portfolio_pipelines.chains.asset_ids import solana_token_asset_id, token_asset_id
 from portfolio_pipelines.chains.chain_reading import NATIVE, ChainReading
+from portfolio_pipelines.chains.protocols.pool_states import PoolRequest
 from portfolio_pipelines.chains.registry import Chain
 from portfolio_pipelines.database.chain_tokens import TOKEN_ROWS, chain_tokens_frame, ensure_tokens
+from portfolio_pipelines.database.liquidity import liquidity_positions_frame
 from portfolio_pipelines.database.token_trust import quarantine_frame, whitelist_frame
 from portfolio_pipelines.database.wallets import wallets_frame
 from portfolio_pipelines.resources.chain_connections import ChainConnections
@@ -40,16 +42,25 @@ def wallets_of(wallets: pl.DataFrame, chain: Chain, *, asked_for: bool = False) 
 
 
 def watched_chains(database: Database, connections: ChainConnections) -> Mapping[str, pl.DataFrame]:
-    """The readable chains on which a wallet is watched, by slug in the order of the registry, with those wallets.
+    """The readable chains on which a wallet or pool is watched, by slug in the order of the registry, with the wallets.
 
     A local chain that somebody started for the time of a run is nobody's unless a wallet names it.
     """
-    wallets = wallets_frame(database.engine)
+    wallets, pools = wallets_frame(database.engine), watched_pools(database)
     found = {
         chain.slug: wallets_of(wallets, chain, asked_for=connections.local_url is not None and chain.category == LOCAL)
         for chain in connections.readable
     }
-    return {slug: frame for slug, frame in found.items() if frame.height}
+    return {slug: frame for slug, frame in found.items() if frame.height or slug in pools}
+
+
+def watched_pools(database: Database) -> Mapping[str, tuple[PoolRequest, ...]]:
+    """The pools of the liquidity positions that users entered, by chain; those that were never checked are left out."""
+    pools = liquidity_positions_frame(database.engine).filter(pl.col("protocol").is_not_null())
+    found: dict[str, tuple[PoolRequest, ...]] = {}
+    for chain, protocol, pool in pools.select("chain", "protocol", "pool").unique().sort("chain", "pool").iter_rows():
+        found[chain] = (*found.get(chain, ()), PoolRequest(protocol, pool))
+    return found
 
 
 def chain_works(database: Database, connections: ChainConnections, slugs: Iterable[str]) -> Mapping[str, ChainWork]:
@@ -63,9 +74,13 @@ def chain_works(database: Database, connections: ChainConnections, slugs: Iterab
     vouched_for = whitelist_frame(database.engine)["token_key"]
     distrusted = quarantine_frame(database.engine).filter(~pl.col("token_key").is_in(vouched_for.implode()))
     look_back = timedelta(days=connections.settings.discovery_days)
+    pools = watched_pools(database)
     return {
-        chain.slug: _work(
-            chain, connections, watched[chain.slug], known.get((chain.chain_id,), nothing), distrusted, look_back
+        chain.slug: replace(
+            _work(
+                chain, connections, watched[chain.slug], known.get((chain.chain_id,), nothing), distrusted, look_back
+            ),
+            pools=pools.get(chain.slug, ()),
         )
         for chain in chains
     }
@@ -138,6 +153,7 @@ class MetTokens:
         """Keys of the tokens of a reading that something is said about, by contract; see `chain_reading.TokenKeys`."""
         facts = {row["token"]: row for row in reading.new_tokens.filter(pl.col("status") != "no_code").to_dicts()}
         inside = {amount.token for position in reading.positions for amount in position.amounts}
+        inside |= {token for pool in reading.pool_states for token in pool.tokens}
         receipts = {position.receipt_token for position in reading.positions if position.receipt_token}
         met = sorted((facts.keys() | inside | receipts) - {NATIVE})
         if not met:

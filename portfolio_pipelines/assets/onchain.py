@@ -16,6 +16,7 @@ from portfolio_pipelines.assets.onchain_reading import READING_VERSION, ChainDay
 from portfolio_pipelines.chain_tables import (
     CHAIN_READS_SCHEMA,
     DEFI_POSITIONS_SCHEMA,
+    POOL_STATES_SCHEMA,
     TOKEN_TRANSFERS_SCHEMA,
     WALLET_BALANCES_SCHEMA,
 )
@@ -31,6 +32,7 @@ TABLES: Final = {
     "token_transfers": (TOKEN_TRANSFERS_SCHEMA, "Transfers to and from watched wallets, out of the logs."),
     "wallet_balances": (WALLET_BALANCES_SCHEMA, "Every balance at the newest read of the day, or its close."),
     "defi_positions": (DEFI_POSITIONS_SCHEMA, "What wallets have in protocols, each amount by itself."),
+    "pool_states": (POOL_STATES_SCHEMA, "Reserves, price and liquidity of the pools that users entered positions of."),
 }
 
 
