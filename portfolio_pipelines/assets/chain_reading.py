@@ -190,6 +190,7 @@ class ChainDayReader:
                 since=int(_end(day - _DAY).timestamp()),
                 look_back=int(work.look_back.total_seconds()),
                 newcomers=frozenset(newcomers.tolist()),
+                discover=frozenset(keys[due & (is_close | (known.last_read < _hour_of(day)))].tolist()),
             ),
             block,
         )
@@ -335,6 +336,11 @@ def _checkpoints(reads: pl.DataFrame) -> list[Block]:
             found.pop()
         found.append(Block(number, known, timestamp))
     return found
+
+
+def _hour_of(day: date) -> int:
+    """The first hour of a day, in hours since 1970."""
+    return int((_end(day) - _DAY).timestamp()) // _HOUR
 
 
 def _with_keys(rows: pl.DataFrame, keys: Mapping[str, int]) -> pl.DataFrame:

@@ -11,10 +11,11 @@ from typing import Final, Protocol
 import polars as pl
 
 from portfolio_pipelines.chains.discovery import TRANSFERS
-from portfolio_pipelines.chains.families import BalanceSource
+from portfolio_pipelines.chains.families import BalanceSource, TellsHashes
 from portfolio_pipelines.chains.protocols.pool_states import PoolRequest, PoolState
 from portfolio_pipelines.chains.protocols.positions import Position
 from portfolio_pipelines.chains.raw_amounts import RAW
+from portfolio_pipelines.chains.rpc.errors import Unsupported
 from portfolio_pipelines.chains.rpc.node import Block
 from portfolio_pipelines.chains.token_facts import TOKEN_FACTS
 
@@ -48,6 +49,8 @@ class ChainQuestion:
         since: From when on, when it has none of them any more; seconds since 1970. When None: as at a first read.
         look_back: How long before a first read transfers are looked for, so that tokens are found; seconds.
         newcomers: Keys of wallets that were never read here: they get the look-back, too.
+        discover: Keys of wallets whose tokens are looked for where no logs tell them (Solana): costly, so not at every
+            read. Elsewhere without meaning.
     """
 
     wallets: pl.DataFrame
@@ -64,6 +67,7 @@ class ChainQuestion:
     since: int | None = None
     look_back: int = 0
     newcomers: frozenset[int] = frozenset()
+    discover: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,17 +169,33 @@ class PlainReader:
 
         return await self.source.at_close(datetime.fromtimestamp(end, UTC))
 
-    async def hash_of(self, number: int) -> str | None:  # noqa: ARG002 their blocks are final when they are read
-        """Not compared: Solana's are read when they are final, Bitcoin's heights have no lookup that is worth it."""
-        return None
+    async def hash_of(self, number: int) -> str | None:
+        """See `ChainReader.hash_of`.
+
+        Raises:
+            Unsupported: If blocks of this family are final when they are read (Solana): there is nothing to compare.
+        """
+        if isinstance(self.source, TellsHashes):
+            return await self.source.hash_of(number)
+        raise Unsupported(self.source.chain_slug, "all endpoints", "blocks are final when they are read")
 
     async def read(self, question: ChainQuestion, block: Block) -> ChainReading:
-        """See `ChainReader.read`. Tokens beyond those asked for come along where the family finds them."""
+        """See `ChainReader.read`. Tokens beyond those asked for come along for wallets of `question.discover`."""
         due = question.wallets.filter(pl.col("wallet_key").is_in(list(question.due)))
-        tokens = sorted({*question.tokens, *question.pairs["token"]} - {NATIVE})
+        tokens = sorted({*question.tokens} - {NATIVE})
         keys = due["wallet_key"]
-        answer = await self.source.balances(due["address"].to_list(), tokens, block)
-        names = pl.Series("token", [NATIVE, *tokens], dtype=pl.String)
+        place = {key: row for row, key in enumerate(keys)}
+        known = question.pairs.unique().sort("wallet_key", "token").iter_rows()
+        listed = {NATIVE, *tokens}
+        more = [(place[wallet], token) for wallet, token in known if wallet in place and token not in listed]
+        answer = await self.source.balances(
+            due["address"].to_list(),
+            tokens,
+            block,
+            more=more,
+            discover=[place[key] for key in sorted(question.discover) if key in place],
+        )
+        names = pl.Series("token", [NATIVE, *tokens, *sorted({token for _, token in more})], dtype=pl.String)
 
         def pairs(frame: pl.DataFrame) -> list[pl.Series]:
             return [keys.gather(frame["wallet"]).alias("wallet_key"), names.gather(frame["column"])]
@@ -190,13 +210,14 @@ class PlainReader:
             ]
         )
         unread = pl.DataFrame([*pairs(answer.failed), answer.failed["why"]])
+        asked = pl.DataFrame([(keys[row], token) for row, token in more], schema=PAIRS_SCHEMA, orient="row")
         unknown = sorted({*found["token"]} - question.known_tokens)
         new = await self.facts(unknown, block.number) if self.facts and unknown else pl.DataFrame(schema=TOKEN_FACTS)
         return ChainReading(
             block=block,
             read=frozenset(keys.to_list()),
             tokens=[NATIVE, *tokens],
-            pairs=found.select(keys.gather(found["wallet"]).alias("wallet_key"), "token").cast(PAIRS_SCHEMA),
+            pairs=pl.concat([asked, found.select(keys.gather(found["wallet"]).alias("wallet_key"), "token")]).unique(),
             balances=balances.cast(HOLDINGS_SCHEMA).sort("wallet_key", "token"),
             unread=unread.cast(UNREAD_SCHEMA),
             new_tokens=new,

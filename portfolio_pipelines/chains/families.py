@@ -4,10 +4,10 @@ Belongs here: the interface and the form of the answer. Not here: how a family r
 which wallets and tokens are asked for.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import polars as pl
 
@@ -78,18 +78,42 @@ class BalanceSource(Protocol):
         """
         ...
 
-    async def balances(self, wallets: Sequence[str], tokens: Sequence[str], block: Block) -> AssetBalances:
+    async def balances(
+        self,
+        wallets: Sequence[str],
+        tokens: Sequence[str],
+        block: Block,
+        *,
+        more: Sequence[tuple[int, str]] = (),
+        discover: Collection[int] = (),
+    ) -> AssetBalances:
         """Balances of the native coin and of tokens.
 
         Args:
             wallets: Addresses as the family spells them.
             tokens: Contracts or mints; none on chains without tokens.
             block: From `newest` or `at_close`.
+            more: Further tokens, each for one wallet (by its place). Their columns follow those of `tokens`: each
+                token once, in the order of the alphabet.
+            discover: Places of the wallets whose other tokens are looked for, where the family can; costs more.
 
         Raises:
             RpcError: If the chain could not be read, after every allowed try and endpoint. What concerns single pairs
                 is in `failed` instead.
             ValueError: If an address is none of this family.
+        """
+        ...
+
+
+@runtime_checkable
+class TellsHashes(Protocol):
+    """A source whose blocks can still be replaced after they were read."""
+
+    async def hash_of(self, number: int) -> str | None:
+        """Hash of the block that stands at a number now; None when there is none (any more).
+
+        Raises:
+            RpcError: If no endpoint said it.
         """
         ...
 

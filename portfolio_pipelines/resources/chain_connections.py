@@ -105,7 +105,7 @@ class ChainConnections:
                     from portfolio_pipelines.chains.solana.source import SolanaSource
 
                     solana = await stack.enter_async_context(SolanaClient(chain.slug, endpoints))
-                    source = SolanaSource(solana, discover=True)
+                    source = SolanaSource(solana)
                     found[chain.slug] = PlainReader(source, partial(_facts_of_mints, source))
                 else:
                     from portfolio_pipelines.chains.bitcoin.esplora import EsploraClient

@@ -7,7 +7,7 @@ the block asked for before and after the reading, the sums are the balance. Othe
 taken off again, transaction by transaction. Only confirmed transactions count.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -82,10 +82,18 @@ class BitcoinSource:
             blocks = await self._client.blocks(lowest - 1)
         raise BadAnswer(self.chain_slug, "all endpoints", f"no block before {end} where the medians say one is")
 
-    async def balances(self, wallets: Sequence[str], tokens: Sequence[str], block: Block) -> AssetBalances:
+    async def balances(
+        self,
+        wallets: Sequence[str],
+        tokens: Sequence[str],
+        block: Block,
+        *,
+        more: Sequence[tuple[int, str]] = (),
+        discover: Collection[int] = (),  # noqa: ARG002 there is nothing to find
+    ) -> AssetBalances:
         """See `BalanceSource.balances`; there are no tokens on Bitcoin."""
-        if tokens:
-            msg = f"{self.chain_slug} has no tokens, but {len(tokens)} were asked for"
+        if tokens or more:
+            msg = f"{self.chain_slug} has no tokens, but {len(tokens) + len(more)} were asked for"
             raise ValueError(msg)
         addresses = [parse_bitcoin_address(wallet) for wallet in wallets]
         found: dict[int, int] = {}

@@ -7,7 +7,7 @@ Nodes tell only the present. A reading is pinned from below: no answer is older 
 slot among the answers is reported. Staked coins are in accounts of their own and no part of a wallet's balance.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -29,20 +29,14 @@ from portfolio_pipelines.chains.solana.token_accounts import (
 class SolanaSource:
     """Where balances on Solana come from; a `BalanceSource`."""
 
-    def __init__(
-        self, client: SolanaClient, *, discover: bool = False, associated: AssociatedAccounts | None = None
-    ) -> None:
+    def __init__(self, client: SolanaClient, *, associated: AssociatedAccounts | None = None) -> None:
         """Read through a client.
 
         Args:
             client: The cluster.
-            discover: Ask for every token account of each wallet, two requests a wallet: finds tokens that were not
-                asked for and counts accounts beside the associated one. Otherwise only the associated accounts of the
-                tokens asked for are read, a hundred a request.
             associated: Remembers derivations from one reading to the next; a new memory when None.
         """
         self._client = client
-        self._discover = discover
         self._associated = associated or AssociatedAccounts()
 
     @property
@@ -83,13 +77,27 @@ class SolanaSource:
             found += (await self._client.accounts(tokens[start : start + ACCOUNTS_A_CALL], at_least, decode))[1]
         return found
 
-    async def balances(self, wallets: Sequence[str], tokens: Sequence[str], block: Block) -> AssetBalances:
-        """See `BalanceSource.balances`."""
-        for address in (*wallets, *tokens):
+    async def balances(
+        self,
+        wallets: Sequence[str],
+        tokens: Sequence[str],
+        block: Block,
+        *,
+        more: Sequence[tuple[int, str]] = (),
+        discover: Collection[int] = (),
+    ) -> AssetBalances:
+        """See `BalanceSource.balances`.
+
+        Costs one request for every hundred mints that are asked for, and one for every hundred accounts: of each wallet
+        its own and the associated ones of its tokens. A wallet in `discover` costs two requests (one for each token
+        program), and every hundred of them one more: all their token accounts are listed, so that tokens that were not
+        asked for are found, and accounts beside the associated one are added.
+        """
+        for address in (*wallets, *tokens, *(token for _, token in more)):
             solana_address_bytes(address)
-        reading = _Reading(self._client, self._associated, wallets, tokens, block)
-        mints = await self.mints(tokens, block.number)
-        await in_parallel(reading.by_owner(mints) if self._discover else reading.by_account(mints))
+        reading = _Reading(self._client, self._associated, wallets, tokens, more, block)
+        mints = await self.mints(reading.tokens, block.number)
+        await in_parallel(reading.jobs(mints, frozenset(discover)))
         return asset_balances(block, reading.newest, reading.balances, reading.failed, reading.discovered)
 
 
@@ -102,47 +110,63 @@ class _Reading:
         associated: AssociatedAccounts,
         wallets: Sequence[str],
         tokens: Sequence[str],
+        more: Sequence[tuple[int, str]],
         block: Block,
     ) -> None:
         self._client, self._associated = client, associated
-        self._wallets, self._tokens, self._at_least = wallets, tokens, block.number
-        self._asked = frozenset(tokens)
+        self._wallets, self._at_least = wallets, block.number
+        self.tokens = [*tokens, *sorted({token for _, token in more})]
+        place = {token: column for column, token in enumerate(self.tokens)}
+        self._of_all = range(len(tokens))
+        self._own: dict[int, set[int]] = {}  # further tokens of a wallet
+        for row, token in more:
+            self._own.setdefault(row, set()).add(place[token])
         self.newest = block.number
         self.balances: list[tuple[int, int, int]] = []
         self.failed: list[tuple[int, int, str]] = []
         self.discovered: list[tuple[int, str, int]] = []
 
-    def by_account(self, mints: Sequence[Mint | None]) -> Iterator[Callable[[], Awaitable[None]]]:
+    def jobs(self, mints: Sequence[Mint | None], discover: frozenset[int]) -> Iterator[Callable[[], Awaitable[None]]]:
+        """What is to be asked.
+
+        Args:
+            mints: Of the tokens, in their order.
+            discover: Rows of the wallets of which everything is read.
+        """
+        for row in range(len(self._wallets)):
+            # Of whoever is listed whole it is known without the mint what else he has: nothing of a mint that was closed.
+            for column in self._of_all if row in discover else self._asked(row):
+                if mints[column] is None:  # a fault of the question: nobody's balance of it is known to be zero
+                    self.failed.append((row, 1 + column, f"{self.tokens[column]}: there is no such mint"))
+        yield from self._by_account(mints, [row for row in range(len(self._wallets)) if row not in discover])
+        yield from self._by_owner(sorted(discover))
+
+    def _asked(self, row: int) -> list[int]:
+        """Places of the tokens that are asked for of a wallet."""
+        return [*self._of_all, *sorted(self._own.get(row, ()))]
+
+    def _by_account(self, mints: Sequence[Mint | None], rows: Sequence[int]) -> Iterator[Callable[[], Awaitable[None]]]:
         """Jobs that read the native coin and the associated accounts, those of a wallet next to each other."""
-        self._fail_lacking(mints)
-        known = [(place, mint.program) for place, mint in enumerate(mints) if mint is not None]
-        keys = [(self._tokens[place], program) for place, program in known]
         pairs: list[tuple[int, int]] = []
         addresses: list[str] = []
-        for row, wallet in enumerate(self._wallets):
+        for row in rows:
+            known = [(place, mint.program) for place in self._asked(row) if (mint := mints[place]) is not None]
+            keys = [(self.tokens[place], program) for place, program in known]
             pairs += [(row, NATIVE), *((row, 1 + place) for place, _ in known)]
-            addresses += [wallet, *self._associated.derive(wallet, keys)]
+            addresses += [self._wallets[row], *self._associated.derive(self._wallets[row], keys)]
             while len(addresses) >= ACCOUNTS_A_CALL:
                 yield partial(self._read, pairs[:ACCOUNTS_A_CALL], addresses[:ACCOUNTS_A_CALL])
                 del pairs[:ACCOUNTS_A_CALL], addresses[:ACCOUNTS_A_CALL]
         if addresses:
             yield partial(self._read, pairs, addresses)
 
-    def by_owner(self, mints: Sequence[Mint | None]) -> Iterator[Callable[[], Awaitable[None]]]:
+    def _by_owner(self, rows: Sequence[int]) -> Iterator[Callable[[], Awaitable[None]]]:
         """Jobs that read the native coin, and everything else that a wallet owns."""
-        self._fail_lacking(mints)
-        for start in range(0, len(self._wallets), ACCOUNTS_A_CALL):
-            rows = range(start, min(start + ACCOUNTS_A_CALL, len(self._wallets)))
-            yield partial(self._read, [(row, NATIVE) for row in rows], [self._wallets[row] for row in rows])
-        for row in range(len(self._wallets)):
+        for start in range(0, len(rows), ACCOUNTS_A_CALL):
+            some = rows[start : start + ACCOUNTS_A_CALL]
+            yield partial(self._read, [(row, NATIVE) for row in some], [self._wallets[row] for row in some])
+        for row in rows:
             yield partial(self._read_owner, row)
-
-    def _fail_lacking(self, mints: Sequence[Mint | None]) -> None:
-        """A token that does not exist is a fault of the question: nobody's balance of it is known to be zero."""
-        for place, mint in enumerate(mints):
-            if mint is None:
-                why = f"{self._tokens[place]}: there is no such mint"
-                self.failed += [(row, 1 + place, why) for row in range(len(self._wallets))]
 
     async def _read(self, pairs: Sequence[tuple[int, int]], addresses: Sequence[str]) -> None:
         def decode(place: int, account: Account | None) -> int:
@@ -151,7 +175,7 @@ class _Reading:
                 return 0
             if column == NATIVE:
                 return account.lamports
-            return _amount(account, self._wallets[row], self._tokens[column - 1])
+            return _amount(account, self._wallets[row], self.tokens[column - 1])
 
         slot, amounts = await self._client.accounts(addresses, self._at_least, decode)
         self.newest = max(self.newest, slot)
@@ -164,10 +188,10 @@ class _Reading:
             self.newest = max(self.newest, slot)
             for account in accounts.values():
                 held[account.mint] = held.get(account.mint, 0) + account.amount
-        for place, token in enumerate(self._tokens):
-            if amount := held.get(token):
+        for place in self._asked(row):
+            if amount := held.pop(self.tokens[place], 0):
                 self.balances.append((row, 1 + place, amount))
-        self.discovered += [(row, token, amount) for token, amount in held.items() if token not in self._asked]
+        self.discovered += [(row, token, amount) for token, amount in held.items()]
 
 
 def _amount(account: Account, wallet: str, mint: str) -> int:

@@ -1,7 +1,7 @@
 """Balances on Solana, read over HTTP from the real virtual machine with the real token programs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -10,9 +10,10 @@ import pytest
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from portfolio_pipelines.chains.chain_reading import PAIRS_SCHEMA, ChainQuestion, ChainReading, PlainReader
 from portfolio_pipelines.chains.families import BalanceSource
 from portfolio_pipelines.chains.rpc.endpoints import EndpointSettings
-from portfolio_pipelines.chains.rpc.errors import BadAnswer, RateLimited, StateUnavailable, Unreachable
+from portfolio_pipelines.chains.rpc.errors import BadAnswer, RateLimited, StateUnavailable, Unreachable, Unsupported
 from portfolio_pipelines.chains.rpc.pacing import Pacers
 from portfolio_pipelines.chains.solana.client import SolanaClient
 from portfolio_pipelines.chains.solana.source import SolanaSource
@@ -23,21 +24,34 @@ from tests.integration.chains.solana_cluster import SOL, TOKEN_2022, SolanaClust
 T = TypeVar("T")
 
 
-def with_source(cluster: SolanaCluster, use: Callable[[SolanaSource], Awaitable[T]], **options: Any) -> T:
+def with_source(cluster: SolanaCluster, use: Callable[[SolanaSource], Awaitable[T]]) -> T:
     async def run() -> T:
         async with serving(cluster.handle) as url:
             endpoints = [EndpointSettings(f"{url}/v2/a-very-secret-key")]
             async with SolanaClient("solana", endpoints, clock=virtual_clock(), pacers=Pacers()) as client:
-                return await use(SolanaSource(client, **options))
+                return await use(SolanaSource(client))
 
     return asyncio.run(run())
 
 
-def read(cluster: SolanaCluster, wallets: list[Pubkey], mints: list[Pubkey], **options: Any) -> Any:
+def read(
+    cluster: SolanaCluster,
+    wallets: list[Pubkey],
+    mints: list[Pubkey],
+    *,
+    discover: bool = False,
+    more: Sequence[tuple[int, Pubkey]] = (),
+) -> Any:
     async def use(source: BalanceSource) -> Any:
-        return await source.balances([str(w) for w in wallets], [str(m) for m in mints], await source.newest())
+        return await source.balances(
+            [str(wallet) for wallet in wallets],
+            [str(mint) for mint in mints],
+            await source.newest(),
+            more=[(row, str(mint)) for row, mint in more],
+            discover=range(len(wallets)) if discover else (),
+        )
 
-    return with_source(cluster, use, **options)
+    return with_source(cluster, use)
 
 
 def rows(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
@@ -277,3 +291,58 @@ def test_an_address_of_another_chain_is_refused_before_anything_is_asked(cluster
     with pytest.raises(ValueError, match="EVM chain"):
         with_source(cluster, use)
     assert cluster.requests == []
+
+
+def test_further_tokens_of_single_wallets_cost_an_account_each(cluster: SolanaCluster) -> None:
+    one, two = cluster.wallet(SOL), cluster.wallet()
+    listed, mine, gone = cluster.mint(6), cluster.mint(6), Keypair().pubkey()
+    for mint in (listed, mine):
+        for place, wallet in enumerate((one, two)):
+            cluster.mint_to(mint, cluster.associated(wallet.pubkey(), mint), 5 + place)
+    column = {mint: 2 + place for place, mint in enumerate(sorted((mine, gone), key=str))}
+    for discover in (False, True):
+        cluster.requests.clear()
+        found = read(cluster, keys(one, two), [listed], more=[(0, mine), (0, gone)], discover=discover)
+        expected = [(0, 0, SOL), (0, 1, 5), (0, column[mine], 5), (1, 1, 6)]
+        assert rows(found.balances) == expected
+        assert found.failed.select("wallet", "column").rows() == ([] if discover else [(0, column[gone])])
+        assert rows(found.discovered) == ([(1, str(mine), 6)] if discover else [])
+        methods = [request["method"] for request in cluster.requests]
+        assert methods.count("getTokenAccountsByOwner") == (4 if discover else 0)
+
+
+def reading_of(cluster: SolanaCluster, wallets: list[Pubkey], **question: Any) -> ChainReading:
+    frame = pl.DataFrame(
+        {"wallet_key": range(1, 1 + len(wallets)), "address": [str(wallet) for wallet in wallets]},
+        schema_overrides={"wallet_key": pl.Int32},
+    )
+    asked = {"due": frozenset(frame["wallet_key"]), "tokens": [], "pairs": pl.DataFrame(schema=PAIRS_SCHEMA)}
+
+    async def use(source: SolanaSource) -> ChainReading:
+        reader = PlainReader(source)
+        return await reader.read(ChainQuestion(wallets=frame, **(asked | question)), await reader.newest())
+
+    return with_source(cluster, use)
+
+
+def test_tokens_are_looked_for_of_some_wallets_and_then_read_again_without_looking(cluster: SolanaCluster) -> None:
+    one, two = cluster.wallet(SOL), cluster.wallet(SOL)
+    mint = cluster.mint(6)
+    for wallet in (one, two):
+        cluster.mint_to(mint, cluster.associated(wallet.pubkey(), mint), 5)
+    first = reading_of(cluster, keys(one, two), discover=frozenset({1}))
+    assert first.pairs.rows() == [(1, str(mint))]
+    assert first.balances.select("wallet_key", "token").rows() == [(1, str(mint)), (1, "native"), (2, "native")]
+
+    cluster.mint_to(mint, cluster.associated(one.pubkey(), mint), 4)
+    cluster.requests.clear()
+    later = reading_of(cluster, keys(one, two), pairs=first.pairs)
+    assert rows(later.balances.filter(pl.col("token") != "native")) == [(1, str(mint), 9)]
+    assert later.pairs.rows() == first.pairs.rows()
+    assert later.tokens == ["native"]
+    assert "getTokenAccountsByOwner" not in [request["method"] for request in cluster.requests]
+
+
+def test_blocks_that_are_final_are_not_compared(cluster: SolanaCluster) -> None:
+    with pytest.raises(Unsupported, match="solana at all endpoints: blocks are final"):
+        with_source(cluster, lambda source: PlainReader(source).hash_of(1))
