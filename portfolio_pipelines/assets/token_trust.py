@@ -14,7 +14,7 @@ import dagster as dg
 import polars as pl
 
 from portfolio_pipelines.assets.days import RETRY
-from portfolio_pipelines.assets.metadata import OWNERS
+from portfolio_pipelines.assets.metadata import OWNERS, column_schema
 from portfolio_pipelines.chain_tables import DEFI_POSITIONS, TOKEN_TRANSFERS, WALLET_BALANCES
 from portfolio_pipelines.chains.evidence import how_it_came, largest_holdings
 from portfolio_pipelines.chains.price_assets import price_asset
@@ -23,7 +23,13 @@ from portfolio_pipelines.chains.spam import EVIDENCE, score_tokens
 from portfolio_pipelines.chains.tokens import TokenList
 from portfolio_pipelines.database.chain_models import NATIVE
 from portfolio_pipelines.database.chain_tokens import chain_tokens_frame
-from portfolio_pipelines.database.token_trust import VERDICTS, quarantine_frame, set_quarantine, whitelist_frame
+from portfolio_pipelines.database.token_trust import (
+    QUARANTINE_SCHEMA,
+    VERDICTS,
+    quarantine_frame,
+    set_quarantine,
+    whitelist_frame,
+)
 from portfolio_pipelines.resources.chain_connections import ChainConnections
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
@@ -105,6 +111,7 @@ def judge_tokens(database: Database, lake: Lake, registry: Registry, listed: Tok
     owners=OWNERS,
     kinds={"postgres"},
     code_version=TRUST_VERSION,
+    metadata=column_schema(QUARANTINE_SCHEMA),
     retry_policy=RETRY,
 )
 def token_quarantine(
