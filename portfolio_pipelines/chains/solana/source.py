@@ -134,7 +134,7 @@ class _Reading:
             discover: Rows of the wallets of which everything is read.
         """
         for row in range(len(self._wallets)):
-            # Of whoever is listed whole it is known without the mint what else he has: nothing of a mint that was closed.
+            # Whose accounts are all listed has, beyond the tokens of all, nothing of a mint that was closed.
             for column in self._of_all if row in discover else self._asked(row):
                 if mints[column] is None:  # a fault of the question: nobody's balance of it is known to be zero
                     self.failed.append((row, 1 + column, f"{self.tokens[column]}: there is no such mint"))
