@@ -1,6 +1,7 @@
 """Which run wrote which partition last, and the verdicts of checks. What a partition holds is the lake's business."""
 
 import json
+from collections.abc import Iterable
 
 import polars as pl
 import sqlalchemy as sa
@@ -31,6 +32,30 @@ def record_partitions(engine: sa.Engine, rows: pl.DataFrame) -> None:
     """  # in order of the key: two writers lock the same rows in the same order
     with engine.begin() as connection:
         connection.execute(sa.text(statement), {name: rows[name].to_list() for name in PARTITION_LOG_SCHEMA.names()})
+
+
+def forget_partitions(engine: sa.Engine, partitions: Iterable[tuple[str, str]]) -> int:
+    """Forget who wrote some partitions, so that they are due again. Their files stay until they are written anew.
+
+    Args:
+        engine: Engine of the operational database.
+        partitions: Pairs of table and partition; what is not known is left out.
+
+    Returns:
+        How many were forgotten.
+    """
+    pairs = sorted(set(partitions))
+    statement = """
+        delete from app.partition_log where (table_name, partition) in (
+            select table_name, partition from app.partition_log
+            join unnest(cast(:tables as text[]), cast(:partitions as text[])) as gone(table_name, partition)
+                using (table_name, partition)
+            order by table_name, partition for update
+        )
+    """  # locked in order of the key, as who records them does
+    values = {"tables": [table for table, _ in pairs], "partitions": [partition for _, partition in pairs]}
+    with engine.begin() as connection:
+        return connection.execute(sa.text(statement), values).rowcount
 
 
 def load_partition_log(engine: sa.Engine, table: str | None = None) -> pl.DataFrame:

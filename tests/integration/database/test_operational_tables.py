@@ -17,6 +17,7 @@ from portfolio_pipelines.database.overrides import (
     withdraw_override,
 )
 from portfolio_pipelines.database.partition_log import (
+    forget_partitions,
     load_check_results,
     load_partition_log,
     record_check_results,
@@ -172,6 +173,15 @@ def test_the_partition_log_keeps_the_newest_writer_of_each_partition(database: s
     )
     assert load_partition_log(database, "core/prices_daily").equals(log)
     assert load_partition_log(database, "core/nothing").schema == PARTITION_LOG_SCHEMA
+
+
+def test_forgotten_partitions_are_gone_and_all_others_stay(database: sa.Engine) -> None:
+    record_partitions(database, partitions("run", 10))
+    gone = [("core/prices_daily", f"{DAY + timedelta(days=n)}") for n in (2, 3, 3, 99)] + [("core/other", f"{DAY}")]
+    assert forget_partitions(database, gone) == 2
+    assert forget_partitions(database, []) == 0
+    days = partitions("run", 10)["partition"].to_list()
+    assert load_partition_log(database)["partition"].to_list() == [*days[:2], *days[4:]]
 
 
 def test_check_results_are_kept_for_all_runs(database: sa.Engine) -> None:
