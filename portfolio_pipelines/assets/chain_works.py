@@ -151,11 +151,13 @@ class MetTokens:
 
     def __call__(self, chain: Chain, reading: ChainReading) -> Mapping[str, int]:
         """Keys of the tokens of a reading that something is said about, by contract; see `chain_reading.TokenKeys`."""
-        facts = {row["token"]: row for row in reading.new_tokens.filter(pl.col("status") != "no_code").to_dicts()}
+        told = pl.col("status").is_in(["ok", "incomplete"])  # what could not be read is asked for again
+        facts = {row["token"]: row for row in reading.new_tokens.filter(told).to_dicts()}
+        silent = set(reading.new_tokens.filter(~told)["token"])
         inside = {amount.token for position in reading.positions for amount in position.amounts}
         inside |= {token for pool in reading.pool_states for token in pool.tokens}
         receipts = {position.receipt_token for position in reading.positions if position.receipt_token}
-        met = sorted((facts.keys() | inside | receipts) - {NATIVE})
+        met = sorted((facts.keys() | inside | receipts) - silent - {NATIVE})
         if not met:
             return {}
         first_seen = dict(

@@ -61,8 +61,8 @@ def import_investment_file(platform: Platform, source: Path | bytes, name: str |
         OUT.print("  empty quantities were derived from the SAMPLE market: no provider answered", style="yellow")
 
 
-def import_wallet_file(platform: Platform, path: Path) -> None:
-    """Import one file of wallets, whole or not at all."""
+def import_wallet_file(platform: Platform, path: Path, *, notes: bool = True) -> None:
+    """Import one file of wallets, whole or not at all; `notes` says whether its notes are shown."""
     from portfolio_pipelines.chains.registry import load_registry
     from portfolio_pipelines.commands.chain_questions import name_resolver
     from portfolio_pipelines.database.wallet_import import import_wallets
@@ -75,7 +75,7 @@ def import_wallet_file(platform: Platform, path: Path) -> None:
         f"{report.file_name}: {report.added} new wallets, {report.changed} changed, {report.unchanged} unchanged",
         markup=False,
     )
-    for note in report.notes:
+    for note in report.notes if notes else ():
         OUT.print(f"  {note}", style="yellow", markup=False)
 
 

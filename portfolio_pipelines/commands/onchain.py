@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
-from portfolio_pipelines.assets.chain_works import LOCAL, wallets_of
+from portfolio_pipelines.assets.chain_works import wallets_of
 from portfolio_pipelines.automation.chain_planning import chain_days_between, due_chain_days
 from portfolio_pipelines.automation.jobs import ONCHAIN_JOB_NAME, RANGE_END, RANGE_START
 from portfolio_pipelines.chain_tables import CHAIN_READS, CHAIN_READS_SCHEMA
+from portfolio_pipelines.chains.local_chain import CHAIN_ID as LOCAL_CHAIN_ID
 from portfolio_pipelines.commands.console import OUT, CommandError
 from portfolio_pipelines.commands.progress import RunProgress
 from portfolio_pipelines.commands.running import execute
@@ -85,7 +86,7 @@ def describe_chains(report: OnchainReport) -> None:
     if chains:
         days = sorted({day for day, _ in report.read})
         span = str(days[0]) if len(days) == 1 else f"{days[0]} to {days[-1]}"
-        OUT.print(f"On chain: {len(chains)} chains read for {span}.")
+        OUT.print(f"On chain: {len(chains)} {'chain' if len(chains) == 1 else 'chains'} read for {span}.")
     for day, chain, why in report.failed[:MOST_SHOWN]:
         OUT.print(
             f"  {chain} on {day} could not be read, its last balances stand as stale: {why}",
@@ -98,10 +99,10 @@ def describe_chains(report: OnchainReport) -> None:
 
 def names_local_chain(platform: Platform) -> bool:
     """Whether a wallet is watched on a local chain that nothing else would read."""
-    wallets = wallets_frame(platform.database.engine)
-    readable = {chain.slug for chain in platform.chains.readable}
-    local = [chain for chain in platform.chains.registry if chain.category == LOCAL and chain.slug not in readable]
-    return any(wallets_of(wallets, chain, asked_for=True).height for chain in local)
+    local = platform.chains.registry.by_id[LOCAL_CHAIN_ID]
+    if local in platform.chains.readable:
+        return False
+    return wallets_of(wallets_frame(platform.database.engine), local, asked_for=True).height > 0
 
 
 def _why_nothing(platform: Platform) -> str:

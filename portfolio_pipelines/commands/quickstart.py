@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from portfolio_pipelines.assets.chain_works import LOCAL
 from portfolio_pipelines.chain_tables import CHAIN_READS, CHAIN_READS_SCHEMA
+from portfolio_pipelines.chains.local_chain import CHAIN_ID as LOCAL_CHAIN_ID
 from portfolio_pipelines.commands.console import OUT, open_platform, yesterday
 from portfolio_pipelines.commands.importing import (
     SAMPLE_WALLETS,
@@ -36,7 +36,7 @@ def quickstart(price_files: list[Path], days: int) -> None:
         if first_purchase(platform) is None:
             import_investment_file(platform, sample_investments(last), "sample investments")
             if wallets_frame(platform.database.engine).is_empty():
-                import_wallet_file(platform, SAMPLE_WALLETS)
+                import_wallet_file(platform, SAMPLE_WALLETS, notes=False)
         read = _read_chains(platform, progress, last)
         report = bring_up_to_date(platform, progress, last - timedelta(days=days - 1), last)
     describe(report, progress)
@@ -49,7 +49,7 @@ def _read_chains(platform: Platform, progress: RunProgress, last: date) -> Oncha
     read = read_chains(platform, progress)
     if not names_local_chain(platform):
         return read
-    local = next(chain for chain in platform.chains.registry if chain.category == LOCAL)
+    local = platform.chains.registry.by_id[LOCAL_CHAIN_ID]
     if not platform.lake.read_chain(CHAIN_READS, last, local.slug, CHAIN_READS_SCHEMA).is_empty():
         return read if read.skipped is None else OnchainReport(skipped=f"the local chain was read for {last} already.")
     try:

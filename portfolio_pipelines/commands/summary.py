@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 from rich.table import Table
 
@@ -9,6 +10,7 @@ from portfolio_pipelines.commands.console import OUT
 from portfolio_pipelines.resources.platform import Platform
 
 MOST_SHOWN = 15
+MOST_CHAINS = 3
 PORTFOLIOS = """
     select user_id, date, value_usd, invested_usd, pnl_usd, roi, twr_index - 1 as twr, coverage, is_final
     from marts.portfolio_performance_daily
@@ -21,6 +23,15 @@ SOURCES = """
         count(*)
     from marts.prices_daily group by 1 order by 2 desc limit 8
 """
+ON_CHAIN = """
+    select user_id, any_value(as_of)::date - 1, sum(value_usd), count(*),
+        list(key order by key) filter (where value_usd is null),
+        list(key order by key) filter (where value_usd is not null and coverage < 1)
+    from marts.portfolio_breakdown
+    where dimension = 'chain' and key <> 'market'
+      and (? or user_id in (select unnest(?)))
+    group by user_id order by 3 desc nulls last, user_id limit ?
+"""
 
 
 def print_summary(platform: Platform, until: date, users: Sequence[str] = ()) -> None:
@@ -28,10 +39,22 @@ def print_summary(platform: Platform, until: date, users: Sequence[str] = ()) ->
     with platform.warehouse.connect() as warehouse:
         rows = warehouse.execute(PORTFOLIOS, [until, not users, list(users), MOST_SHOWN]).fetchall()
         count = warehouse.execute("select count(distinct user_id) from marts.portfolio_performance_daily").fetchone()
+        on_chain = warehouse.execute(ON_CHAIN, [not users, list(users), MOST_SHOWN]).fetchall()
         sources = warehouse.execute(SOURCES).fetchall()
-    if not rows:
+    if not rows and not on_chain:
         OUT.print("No portfolio is valued yet: `portfolio import investments FILE`, then `portfolio run`.")
         return
+    if rows:
+        _print_investments(rows, count[0] if count else 0)
+    if on_chain:
+        _print_wallets(on_chain)
+    OUT.print("Closes by source: " + ", ".join(f"{source} {closes:,}" for source, closes in sources))
+    OUT.print(f"Marts: {platform.settings.warehouse} (DuckDB, schema marts)", soft_wrap=True)
+    OUT.print('Ask:   portfolio query "select * from marts.portfolio_performance_daily limit 5"', soft_wrap=True)
+    OUT.print("BI:    portfolio bi   (Metabase, Superset, DBeaver, psql)      Dagster: make ui")
+
+
+def _print_investments(rows: Sequence[tuple[Any, ...]], users: int) -> None:
     table = Table(title=f"Portfolios at the close of {rows[0][1]} (UTC)")
     for name in ("user", "value USD", "invested USD", "P&L USD", "ROI", "TWR", "coverage"):
         table.add_column(name, justify="left" if name == "user" else "right", no_wrap=True)
@@ -46,15 +69,26 @@ def print_summary(platform: Platform, until: date, users: Sequence[str] = ()) ->
             _percent(coverage, signed=False),
         )
     OUT.print(table)
-    if count and count[0] > len(rows):
-        OUT.print(f"… {count[0] - len(rows)} more users")
+    if users > len(rows):
+        OUT.print(f"… {users - len(rows)} more users")
     if not all(row[-1] for row in rows):
         OUT.print("* provisional: some price of that day is missing or may still change")
     OUT.print("ROI is on money put in; TWR is time-weighted: deposits do not move it. '–' means: cannot be known.")
-    OUT.print("Closes by source: " + ", ".join(f"{source} {closes:,}" for source, closes in sources))
-    OUT.print(f"Marts: {platform.settings.warehouse} (DuckDB, schema marts)", soft_wrap=True)
-    OUT.print('Ask:   portfolio query "select * from marts.portfolio_performance_daily limit 5"', soft_wrap=True)
-    OUT.print("BI:    portfolio bi   (Metabase, Superset, DBeaver, psql)      Dagster: make ui")
+
+
+def _print_wallets(rows: Sequence[tuple[Any, ...]]) -> None:
+    table = Table(title=f"Wallets at the prices of {rows[0][1]} (UTC)")
+    for name in ("user", "value USD", "chains", "nothing known of", "not all fresh"):
+        table.add_column(name, justify="right" if name in {"value USD", "chains"} else "left", no_wrap=True)
+    for user, _, value, chains, unknown, not_fresh in rows:
+        table.add_row(user, _money(value), str(chains), _some(unknown), _some(not_fresh))
+    OUT.print(table)
+
+
+def _some(names: Sequence[str] | None) -> str:
+    """A few names, and how many more."""
+    shown = ", ".join((names or [])[:MOST_CHAINS])
+    return f"{shown} and {len(names) - MOST_CHAINS} more" if names and len(names) > MOST_CHAINS else shown
 
 
 def _money(value: float | None) -> str:

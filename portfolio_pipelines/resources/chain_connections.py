@@ -34,7 +34,7 @@ class ChainConnections:
         settings: Say where the user's chains.toml is.
         database: Where the endpoints' abilities and health are kept.
         local_url: Where a local chain answers that was started for this process alone; it is read although the registry
-            does not enable it, and its coin is shown at the price of ether.
+            does not enable it.
     """
 
     settings: Settings = field(repr=False)
@@ -51,9 +51,7 @@ class ChainConnections:
         registry = load_registry(self.settings.chain_overrides, self.settings.environment)
         if self.local_url is None:
             return registry
-        local = replace(
-            registry.by_id[LOCAL_CHAIN_ID], endpoints=(self.local_url,), enabled=True, coingecko_native="ethereum"
-        )
+        local = replace(registry.by_id[LOCAL_CHAIN_ID], endpoints=(self.local_url,), enabled=True)
         chains = [local if chain.chain_id == LOCAL_CHAIN_ID else chain for chain in registry]
         return Registry(chains, registry.added_tokens, registry.added_deployments)
 
