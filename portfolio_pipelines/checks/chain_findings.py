@@ -22,7 +22,7 @@ from portfolio_pipelines.chains.chain_reading import ChainReader
 from portfolio_pipelines.chains.receipt_tokens import not_held
 from portfolio_pipelines.chains.registry import Chain
 from portfolio_pipelines.chains.reorganisations import CANONICAL
-from portfolio_pipelines.chains.rpc.errors import RpcError
+from portfolio_pipelines.chains.rpc.errors import RpcError, Unsupported
 from portfolio_pipelines.resources.chain_connections import ChainConnections
 from portfolio_pipelines.resources.lake import Lake
 
@@ -129,16 +129,15 @@ async def canonical_now(
 
     async def ask(slug: str, reader: ChainReader) -> list[tuple[int, int, str | None]]:
         hashes = await asyncio.gather(*(reader.hash_of(number) for number in numbers[slug]))
-        found = zip(numbers[slug], hashes, strict=True)
-        # Only nodes of EVM chains tell a height that is gone from one that they do not look up.
-        known = [(n, h) for n, h in found if h is not None or readable[slug].family == "evm"]
-        return [(readable[slug].chain_id, number, known_hash) for number, known_hash in known]
+        return [(readable[slug].chain_id, *found) for found in zip(numbers[slug], hashes, strict=True)]
 
     async with connections.readers([readable[slug] for slug in numbers]) as readers:
         answers = await asyncio.gather(*(ask(slug, readers[slug]) for slug in numbers), return_exceptions=True)
     rows: list[tuple[int, int, str | None]] = []
     silent = []
     for slug, answer in zip(numbers, answers, strict=True):
+        if isinstance(answer, Unsupported):  # its blocks are final when they are read
+            continue
         if isinstance(answer, RpcError):
             silent.append(slug)
         elif isinstance(answer, BaseException):

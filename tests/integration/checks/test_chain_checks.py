@@ -12,6 +12,8 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from portfolio_pipelines.assets.onchain_reading import AT_CLOSE, READING_VERSION
+from portfolio_pipelines.automation.chain_planning import due_chain_days
 from portfolio_pipelines.chain_tables import BALANCE_RECONCILIATION, BALANCE_RECONCILIATION_SCHEMA, CHAIN_READS
 from portfolio_pipelines.checks import chains as chain_checks
 from portfolio_pipelines.database.chain_tokens import ensure_tokens
@@ -20,7 +22,6 @@ from portfolio_pipelines.database.token_trust import VERDICTS, set_quarantine
 from portfolio_pipelines.resources.chain_connections import ChainConnections
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
-from portfolio_pipelines.resources.partitions import fingerprint
 from portfolio_pipelines.settings import Settings
 from tests.contracts.anvil import Anvil
 from tests.integration.checks.chain_lake import BEFORE, DAY, frame, put_balances, put_positions, put_read
@@ -253,13 +254,13 @@ def put_block(world: World, chain: Anvil, day: date, **facts: Any) -> None:
     put_read(world.lake, day, block_number=int(block["number"], 16), block_hash=block["hash"], **facts)
     with world.connections.database.writer(world.lake, "reading") as writer:
         rows = pl.read_parquet(world.lake.path(CHAIN_READS, day, "ethereum"))
-        writer.write(CHAIN_READS, day, rows, fingerprint("read"), "1", "ethereum")
+        writer.write(CHAIN_READS, day, rows, AT_CLOSE, READING_VERSION, "ethereum")
 
 
-def due(world: World) -> list[str]:
-    """The partitions of reads that nobody wrote, as far as the log knows."""
-    log = world.connections.database.partition_log().filter(pl.col("table") == CHAIN_READS)
-    return sorted({f"{day}/{chain}" for day, chain in world.lake.chain_days(CHAIN_READS)} - set(log["partition"]))
+def due(world: World) -> list[tuple[date, str]]:
+    """The days with reads that the next run reads again."""
+    planned = due_chain_days(world.lake, world.connections.database, world.connections, datetime.now(UTC))
+    return sorted({*planned} & world.lake.chain_days(CHAIN_READS))
 
 
 def test_a_replaced_block_marks_its_day_for_reading_until_it_is_read_again(make_world: MakeWorld, chain: Anvil) -> None:
@@ -268,8 +269,9 @@ def test_a_replaced_block_marks_its_day_for_reading_until_it_is_read_again(make_
     put_block(world, chain, BEFORE)
     snapshot = chain.rpc("evm_snapshot")
     chain.mine(12)
-    put_block(world, chain, DAY, is_close=False)
+    put_block(world, chain, DAY)
     assert world.failed() == {}
+    assert due(world) == []
 
     chain.rpc("evm_revert", snapshot)
     chain.mine(99)  # another block of that number
@@ -281,12 +283,20 @@ def test_a_replaced_block_marks_its_day_for_reading_until_it_is_read_again(make_
         1,
     )
     assert found["partitions"] == f"{DAY}/ethereum"
-    assert due(world) == [f"{DAY}/ethereum"]
+    assert due(world) == [(DAY, "ethereum")]
     assert world.failed()["no_block_was_reorganised"]["marked_for_reading"] == 0  # it is marked already
 
-    put_block(world, chain, DAY, is_close=False)
+    put_block(world, chain, DAY)
     assert world.failed() == {}
     assert due(world) == []
+
+
+def test_chains_whose_blocks_are_final_are_not_asked(make_world: MakeWorld) -> None:
+    world = make_world('enabled = ["solana"]\n[chain.solana]\nendpoints = ["http://127.0.0.1:9"]\n')
+    put_read(world.lake, chain="solana")
+    assert world.failed() == {}
+    recorded = world.connections.database.check_results().filter(pl.col("check_name") == "no_block_was_reorganised")
+    assert '"not_compared": ""' in recorded["details"].item()
 
 
 def test_a_chain_that_became_shorter_is_read_again(make_world: MakeWorld, chain: Anvil) -> None:
