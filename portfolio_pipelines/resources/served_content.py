@@ -7,10 +7,12 @@ two equal fingerprints mean equal rows, a different one means the rows may diffe
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from portfolio_pipelines.resources.lake_views import day_and_chain
 from portfolio_pipelines.resources.served_tables import ServedTable, Storage
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class WarehouseContent:
             "select held_from, sum(hash(held))::varchar from intermediate.dim_holdings as held "
             "group by held_from order by held_from"
         )
+        self._has_wallets = bool(self._value("select exists (select 1 from intermediate.dim_wallets)"))
 
     def of(self, table: ServedTable) -> Content:
         """The partitions a mart should have now."""
@@ -58,6 +61,8 @@ class WarehouseContent:
             "portfolio_performance_daily": lambda: self._days("portfolio_performance", self._users),
             "portfolio_snapshots": self._snapshots,
             "portfolio_holdings": self._current_holdings,
+            "portfolio_breakdown": self._breakdown,
+            "balance_reconciliation": self._reconciled_days,
         }
         if table.name in special:
             return Content(special[table.name]())
@@ -83,14 +88,80 @@ class WarehouseContent:
         return {day: self._snapshot(day) for day in days}
 
     def _current_holdings(self) -> dict[str, str]:
-        """They change with the investments, and on the day an asset becomes its successor; not with the prices."""
+        """They change with investments and balances, and on the day an asset becomes its successor; not with prices."""
+        day = self._newest_day()
+        wallets = (day, self._states(day), self._tokens(day), self._wallets(day)) if self._has_wallets else ()
+        return {"all": self._fingerprint(self._users(day), self._holdings(day), *wallets)}
+
+    def _breakdown(self) -> dict[str, str]:
+        """It rests on what the newest snapshot rests on, and shows names."""
+        day = self._newest_day()
+        names = (self._files.get((name, "all"), "") for name in ("assets", "chains", "chain_tokens"))
+        return {"all": self._fingerprint(self._snapshot(day), *names)}
+
+    def _reconciled_days(self) -> dict[str, str]:
+        files: dict[str, list[str]] = {}
+        for (name, partition), content in sorted(self._files.items()):
+            day, _ = day_and_chain(partition)
+            if name == "balance_reconciliation" and day is not None:
+                files.setdefault(day, []).append(partition + content)
+        return {day: self._fingerprint(*parts, self._tokens(day), self._wallets(day)) for day, parts in files.items()}
+
+    def _newest_day(self) -> str:
         newest = self._value("select max(date) from intermediate.days where is_newest")
-        day = newest.isoformat() if isinstance(newest, date) else ""
-        return {"all": self._fingerprint(self._users(day), self._holdings(day))}
+        return newest.isoformat() if isinstance(newest, date) else ""
 
     def _snapshot(self, day: str) -> str:
         files = (self._files.get((name, day), "") for name in ("portfolio_performance", "prices_daily"))
-        return self._fingerprint(day, *files, self._users(day), self._holdings(day))
+        chains = (self._on_chains(day),) if self._has_wallets else ()
+        return self._fingerprint(day, *files, self._users(day), self._holdings(day), *chains)
+
+    def _on_chains(self, day: str) -> str:
+        """What wallets add to a snapshot: their states on the day and the one before, and which chains were read."""
+        before = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+        files = (self._files.get((name, before), "") for name in ("portfolio_performance", "prices_daily"))
+        known = self._value(f"select d::varchar from intermediate.days as d where date = '{day}'")  # noqa: S608 a date
+        reads, chains = self._first_reads(day), self._files.get(("chains", "all"), "")
+        states = self._states(before), self._states(day)
+        return self._fingerprint(*files, *states, str(known), chains, reads, self._tokens(day), self._wallets(day))
+
+    def _states(self, day: str) -> str:
+        """The files whose balances count on a day."""
+        rows = self._connection.execute(
+            "select strftime(state_date, '%Y-%m-%d') || '/' || chain from intermediate.chain_calendar "
+            "where date = try_cast(? as date) order by all",
+            [day],
+        ).fetchall()
+        tables = ("chain_reads", "wallet_balances", "defi_positions")
+        return self._fingerprint(*(self._files.get((table, row[0]), row[0]) for row in rows for table in tables))
+
+    @cached_property
+    def _tokens(self) -> Callable[[str], str]:
+        """Tokens count from the day they first appear: a new one changes no day before."""
+        return self._by_day(
+            "select first_on, sum(hash(tokens))::varchar from intermediate.dim_chain_tokens as tokens join ("
+            "select token_key, min(date) as first_on from ("
+            "select token_key, date from intermediate.fct_wallet_balances "
+            "union all select token_key, date from intermediate.fct_defi_positions "
+            "union all select token_key, date from intermediate.fct_balance_reconciliation) group by token_key"
+            ") using (token_key) group by first_on order by first_on"
+        )
+
+    @cached_property
+    def _wallets(self) -> Callable[[str], str]:
+        return self._by_day(
+            "select added_on, sum(hash(wallets))::varchar from intermediate.dim_wallets as wallets "
+            "where added_on is not null group by added_on order by added_on"
+        )
+
+    @cached_property
+    def _first_reads(self) -> Callable[[str], str]:
+        """Since when each chain is tried, and since when it was read."""
+        return self._by_day(
+            "select first_on, string_agg(chain || was_read, ' ' order by chain, was_read) from ("
+            "select chain, was_read, min(date) as first_on from intermediate.fct_chain_days group by chain, was_read"
+            ") group by first_on order by first_on"
+        )
 
     def _by_day(self, query: str) -> Callable[[str], str]:
         """A function that gives the fingerprint of all rows up to and including a day."""

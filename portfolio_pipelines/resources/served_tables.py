@@ -21,6 +21,7 @@ _POSTGRES_TYPES: Final = {
     "double": "double precision",
     "boolean": "boolean",
     "integer": "integer",
+    "bigint": "bigint",
     "timestamp": "timestamp",
     "uuid": "uuid",
     "json": "jsonb",
@@ -114,7 +115,8 @@ class ServedTable:
         The key of a daily table begins with the date, so that a new day goes to its end. Postgres 18 finds a user in
         it by skipping from date to date; an older one needs an index of its own.
         """
-        extra = [["user_id", "date"]] if "user_id" in self.key and server_version < 180000 else []
+        is_daily = "user_id" in self.key and self.key[0] == "date"
+        extra = [["user_id", "date"]] if is_daily and server_version < 180000 else []
         return [*self.indexes, *extra]
 
     def index_partition(self, partition: str, server_version: int) -> Iterator[str]:

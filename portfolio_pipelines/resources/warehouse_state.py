@@ -1,6 +1,6 @@
 """What a warehouse file remembers of its own build, and how far that is from the lake of today.
 
-Belongs here: reading that record, comparing, and telling dbt what differs. Building is `warehouse`, the lake's files are `lake_views`.
+Belongs here: reading that record, comparing, telling dbt what differs. Building is `warehouse`, files are `lake_views`.
 """
 
 import json

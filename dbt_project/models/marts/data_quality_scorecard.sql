@@ -19,8 +19,7 @@ portfolios as (
         sum(stale_usd) as stale_usd,
         sum(missing_usd) as missing_usd,
         sum(unpriced_legs) as unpriced_legs,
-        count(*) filter (where {{ coverage() }} < 0.95) as below_95,
-        bool_and(is_final) as is_final
+        count(*) filter (where {{ coverage() }} < 0.95) as below_95
     from {{ ref('fct_portfolio_values') }}
     group by date
 ),
@@ -49,7 +48,38 @@ newest as (
         (select min(invested_on) from {{ ref('dim_investments') }}) as first_date,
         (select max(date) from {{ ref('days') }} where is_closed) as closed_date,
         (select max(date) from {{ ref('days') }} where is_final) as final_date,
-        (select max(date) from {{ ref('days') }}) as valued_date
+        (select max(date) from {{ ref('days') }}) as valued_date,
+        (select min(date) from {{ ref('days') }}) as first_valued_date
+),
+
+chains as (
+    select
+        date,
+        count(*) as n,
+        count(*) filter (where is_stale) as stale
+    from {{ ref('chain_calendar') }}
+    group by date
+),
+
+wallet_values as (
+    select
+        holdings.date,
+        sum(holdings.gross_usd) as gross_usd,
+        coalesce(sum(holdings.gross_usd) filter (where holdings.is_stale), 0) as stale_usd,
+        count(distinct holdings.token_key) filter (where holdings.is_unpriced) as unpriced_tokens
+    from {{ ref('days') }} as days
+    inner join {{ ref('chain_values') }} as holdings on days.date = holdings.date
+    where days.is_newest
+    group by holdings.date
+),
+
+unreconciled as (
+    select
+        date,
+        count(*) filter (where reason not in ('ok', 'stale', 'not_traceable')) as n,
+        count(*) as compared
+    from {{ ref('fct_balance_reconciliation') }}
+    group by date
 ),
 
 checks as (
@@ -134,8 +164,8 @@ metrics as (
         'is_final',
         cast(is_final as int),
         case when is_final then 'ok' else 'provisional' end,
-        '1 when no price of the day can change any more, else 0'
-    from portfolios
+        '1 when no price of the day and no balance can change any more, else 0'
+    from {{ ref('days') }}
     union all
     select
         closed_date,
@@ -148,8 +178,8 @@ metrics as (
     select
         valued_date,
         'non_final_days',
-        (select count(*) from portfolios where not is_final),
-        case when valued_date - coalesce(final_date, first_date) <= 3 then 'ok' else 'warn' end,
+        (select count(*) from {{ ref('days') }} where not is_final),
+        case when valued_date - coalesce(final_date, first_valued_date) <= 3 then 'ok' else 'warn' end,
         'Valued days that may still change; warn when the newest final day is more than 3 days back'
     from newest
     union all
@@ -167,6 +197,73 @@ metrics as (
         end,
         'Days since the first purchase that were never valued; fail unless 0'
     from newest
+    where first_date is not null
+    union all
+    select
+        date,
+        'chains_stale_share',
+        stale / n,
+        case when stale = 0 then 'ok' else 'warn' end,
+        'Share of the chains whose balances of the day are those of an earlier read; warn above 0'
+    from chains
+    union all
+    select
+        valued_date,
+        'chains_never_read',
+        (
+            select count(distinct chain)
+            from {{ ref('watched_chains') }}
+            where removed_on is null and first_read_on is null
+        ),
+        case
+            when exists (
+                select 1 from {{ ref('watched_chains') }}
+                where removed_on is null and first_read_on is null
+            ) then 'warn'
+            else 'ok'
+        end,
+        'Chains that wallets are watched on and that were never read; warn above 0'
+    from newest
+    where exists (select 1 from {{ ref('dim_wallets') }})
+    union all
+    select
+        date,
+        'stale_wallet_value_share',
+        stale_usd / nullif(gross_usd, 0),
+        case
+            when gross_usd = 0 then 'unknown'
+            when stale_usd / gross_usd <= 0.01 then 'ok'
+            when stale_usd / gross_usd <= 0.05 then 'warn'
+            else 'fail'
+        end,
+        'Share of the worth of all wallets (debts by their size) that rests on earlier balances; warn above 0.01, '
+        || 'fail above 0.05'
+    from wallet_values
+    union all
+    select
+        date,
+        'unpriced_wallet_tokens',
+        unpriced_tokens,
+        case when unpriced_tokens = 0 then 'ok' else 'warn' end,
+        'Tokens in wallets that count and have no usable price; warn above 0'
+    from wallet_values
+    union all
+    select
+        valued_date,
+        'quarantined_tokens',
+        (select count(*) from {{ ref('dim_chain_tokens') }} where is_quarantined),
+        'ok',
+        'Tokens that count in no total because they look like spam'
+    from newest
+    where exists (select 1 from {{ ref('dim_chain_tokens') }})
+    union all
+    select
+        date,
+        'unreconciled_balances',
+        n,
+        case when n = 0 then 'ok' else 'warn' end,
+        'Balances that do not follow from what moved, out of ' || compared || ' compared; warn above 0'
+    from unreconciled
     union all
     select
         cast(checked_at as date),

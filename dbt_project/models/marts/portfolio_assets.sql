@@ -6,13 +6,13 @@ with figures as (
     select
         holdings.*,
         prices.close_usd,
-        prices.status as price_status,
-        prices.updated_at,
+        coalesce(prices.status, 'no_source') as price_status,
+        coalesce(prices.updated_at, holdings.as_of) as updated_at,
         holdings.cost_usd / nullif(holdings.quantity, 0) as entry_usd,
         holdings.quantity * prices.close_usd as worth_usd,
         holdings.quantity * prices.close_usd - holdings.cost_usd as pnl_usd
     from {{ ref('portfolio_holdings') }} as holdings
-    inner join {{ ref('current_prices') }} as prices on holdings.asset_id = prices.asset_id
+    left join {{ ref('current_prices') }} as prices on holdings.price_asset_id = prices.asset_id
 )
 
 select
@@ -30,5 +30,9 @@ select
     updated_at,
     asset_id,
     cast(case when abs(worth_usd) < 1e29 then cast(worth_usd as varchar) end as decimal(38, 8)) as value_usd,
-    price_status
+    price_status,
+    price_asset_id,
+    origin,
+    as_of,
+    is_stale
 from figures

@@ -13,6 +13,7 @@ select
     is_final,
     known_at,
     reason,
-    provider
+    provider,
+    last_close_usd
 from {{ source('lake', 'prices_daily') }}
 where {{ days_to_load('prices_daily') }}

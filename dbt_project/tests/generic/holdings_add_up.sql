@@ -1,9 +1,10 @@
-{# The assets of the newest day add up to the portfolio's value. It warns: they differ while an import is in the lake
-   and the newest day was not computed again. #}
+{# The invested assets of the newest day add up to the portfolio's value. It warns: they differ while an import is in
+   the lake and the newest day was not computed again. #}
 {% test holdings_add_up(model) %}
 with held as (
     select user_id, sum(value_usd) as value_usd
     from {{ model }}
+    where origin = 'investment'
     group by user_id
 ),
 

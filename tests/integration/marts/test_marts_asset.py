@@ -45,6 +45,8 @@ def test_the_marts_wait_for_every_core_table(marts: dg.AssetsDefinition) -> None
     assert {key.to_user_string() for key in read} == {
         "prices_daily", "price_restatements", "benchmarks_daily", "assets", "users", "investment_legs",
         "asset_successions", "investment_performance", "portfolio_performance", "partition_log", "check_results",
+        "wallets", "chains", "chain_tokens", "chain_reads", "wallet_balances", "defi_positions",
+        "balance_reconciliation",
     }  # fmt: skip
 
 

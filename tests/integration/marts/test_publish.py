@@ -25,6 +25,7 @@ WHOLE = (
     "portfolio_holdings",
     "current_prices",
     "portfolio_assets",
+    "portfolio_breakdown",
     "price_restatements",
     "data_quality_scorecard",
     "partition_log",
@@ -195,7 +196,7 @@ def test_readers_see_the_old_rows_until_the_publish_is_committed(
 
     monkeypatch.setattr(served_marts._Publisher, "_record", record)
     publish(warehouse, url)
-    assert len(seen) == 10
+    assert len(seen) == 14
     assert all(content == before for content in seen)
     assert served(postgres, "portfolio_assets") == built(warehouse, "portfolio_assets")
 
