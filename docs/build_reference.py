@@ -86,16 +86,18 @@ def _kind(annotation: object) -> str:
 
 
 def core_tables_page() -> str:
-    """The tables of the lake, from the schemas and comments of `tables.py` and `market/quotes.py`."""
+    """The tables of the lake, from the schemas and comments of `tables.py`, `chain_tables.py` and `market/quotes.py`."""
     parts = []
     tables = _core_tables(ROOT / "portfolio_pipelines/tables.py")
     quotes = _core_tables(ROOT / "portfolio_pipelines/market/quotes.py")
-    for name, (note, columns) in [("raw/quotes", quotes["QUOTES"]), *tables.items()]:
+    on_chain = _core_tables(ROOT / "portfolio_pipelines/chain_tables.py")
+    for name, (note, columns) in [("raw/quotes", quotes["QUOTES"]), *tables.items(), *on_chain.items()]:
         parts += [f"## `{name}`", "", *([note, ""] if note else []), _table(["column", "type", "meaning"], columns), ""]
     return _document(
         "Core tables",
         "Parquet files of the lake, `<home>/lake/<table>/date=YYYY-MM-DD/data.parquet` (the day is the folder) or "
-        "`<home>/lake/<table>/data.parquet`. People query the marts instead; these are for those who build on the "
+        "`<home>/lake/<table>/data.parquet`; what is read of chains has a file for each chain on each day, "
+        "`date=YYYY-MM-DD/chain=<slug>/data.parquet`. People query the marts instead; these are for those who build on the "
         "platform. Null means unknown, never zero.",
         "\n".join(parts).rstrip(),
     )
