@@ -149,7 +149,7 @@ def balances_reconcile(
     return _warning(context, database, "balance_reconciliation", "balances_reconcile", wrong.is_empty(), details)
 
 
-@dg.asset_check(asset="wallet_balances")
+@dg.asset_check(asset="token_quarantine")
 def spam_is_quarantined(
     context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
 ) -> dg.AssetCheckResult:
@@ -168,7 +168,7 @@ def spam_is_quarantined(
         if first
         else "",
     }
-    return _warning(context, database, "wallet_balances", "spam_is_quarantined", new.is_empty(), details)
+    return _warning(context, database, "token_quarantine", "spam_is_quarantined", new.is_empty(), details)
 
 
 def _names(tokens: pl.DataFrame) -> dict[int, str]:

@@ -55,7 +55,7 @@ class World:
             return table
 
         defs = dg.Definitions(
-            assets=[stand_in(name) for name in ("wallet_balances", "balance_reconciliation")],
+            assets=[stand_in(name) for name in ("wallet_balances", "token_quarantine", "balance_reconciliation")],
             asset_checks=dg.load_asset_checks_from_modules([chain_checks]),
             jobs=[dg.define_asset_job("checks", selection=dg.AssetSelection.all())],
             resources={"lake": self.lake, "database": self.connections.database, "chains": self.connections},
