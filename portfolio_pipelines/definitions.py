@@ -19,6 +19,7 @@ from portfolio_pipelines.assets.marts import build_marts_asset, mart_keys
 from portfolio_pipelines.assets.publish import build_published_asset
 from portfolio_pipelines.automation import schedules
 from portfolio_pipelines.automation.jobs import daily_job, onchain_job, serve_job
+from portfolio_pipelines.checks import chains as chain_checks
 from portfolio_pipelines.checks import expectations
 from portfolio_pipelines.checks import performance as performance_checks
 from portfolio_pipelines.checks import prices as price_checks
@@ -45,7 +46,7 @@ def build_defs(
             build_marts_asset(project),
             build_published_asset(mart_keys(project)),
         ],
-        asset_checks=dg.load_asset_checks_from_modules([expectations, price_checks, performance_checks]),
+        asset_checks=dg.load_asset_checks_from_modules([expectations, price_checks, performance_checks, chain_checks]),
         jobs=[daily_job, onchain_job, serve_job],
         schedules=[schedules.chains_hourly, schedules.closed_day, schedules.running_day],
         resources=dict(connections.resources()),

@@ -33,7 +33,7 @@ daily_job = dg.define_asset_job(
 serve_job = dg.define_asset_job(
     SERVE_JOB_NAME,
     selection=dg.AssetSelection.groups("marts", "served")
-    | dg.AssetSelection.assets("token_quarantine", *chain_core.TABLES)
+    | dg.AssetSelection.assets("token_quarantine", "balance_reconciliation", *chain_core.TABLES)
     | _JUDGED,
     description="Marts and their publication alone, from what the lake holds.",
     tags={"portfolio/writes": "lake"},
