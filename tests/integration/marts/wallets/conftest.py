@@ -223,6 +223,20 @@ class WalletMarket:
         )
         return frame.select(ct.DEFI_POSITIONS_SCHEMA.names()).cast(dict(ct.DEFI_POSITIONS_SCHEMA))
 
+    def write_reconciliation(self, day: date, chain: str, rows: list[tuple[Any, ...]]) -> None:
+        """Rows of keys, opening, received, sent, gas, observed, difference and reason."""
+        figures = ["opening", "received", "sent", "gas", "observed", "difference"]
+        columns = [
+            series for n, name in enumerate(figures, 2) for series in raw_columns([row[n] for row in rows], name)
+        ]
+        keys = {"wallet_key": pl.Int32, "token_key": pl.Int32}
+        frame = pl.DataFrame([row[:2] for row in rows], schema=keys, orient="row").with_columns(
+            *columns, pl.Series("reason", [row[8] for row in rows])
+        )
+        self.lake.replace_chain(
+            ct.BALANCE_RECONCILIATION, day, chain, frame.select(ct.BALANCE_RECONCILIATION_SCHEMA.names())
+        )
+
 
 @dataclass(frozen=True)
 class WalletTemplate:
