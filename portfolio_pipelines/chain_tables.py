@@ -19,6 +19,7 @@ WALLET_BALANCES: Final = "core/wallet_balances"
 WALLET_ACTIVITY: Final = "core/wallet_activity"
 DEFI_POSITIONS: Final = "core/defi_positions"
 POOL_STATES: Final = "core/pool_states"
+RECEIPT_RATIOS: Final = "core/receipt_ratios"
 BALANCE_RECONCILIATION: Final = "core/balance_reconciliation"
 CHAIN_TABLES: Final = (
     CHAIN_READS,
@@ -28,6 +29,7 @@ CHAIN_TABLES: Final = (
     WALLET_ACTIVITY,
     DEFI_POSITIONS,
     POOL_STATES,
+    RECEIPT_RATIOS,
     BALANCE_RECONCILIATION,
 )
 WALLETS: Final = "core/wallets"
@@ -151,6 +153,22 @@ POOL_STATES_SCHEMA: Final = columns(
     }
 )
 """One row a pool and coin at the newest read of the day: of a closed day, at its close. Sorted by pool and place."""
+
+RECEIPT_RATIOS_SCHEMA: Final = columns(
+    {
+        "token_key": pl.Int32,  # of the receipt
+        "underlying_token_key": pl.Int32,  # of what it stands for
+        "numerator": pl.String,  # decimal text: amount * numerator / denominator of the underlying, in smallest units
+        "denominator": pl.String,
+        "ratio": pl.Float64,  # whole underlying tokens for one whole receipt; null when it was never known
+        "reason": pl.String,  # why the newest read gave no ratio; null when it did, or nothing could be read
+        "as_of": UTC_TIME,  # time of the block that the ratio was read at
+        "block_number": pl.Int64,
+        "block_hash": pl.String,
+        "is_stale": pl.Boolean,  # the last good ratio, because the newest read gave none
+    }
+)
+"""One row a receipt that is held, or that a held one stands for, at the newest read of the day. Sorted by receipt."""
 
 BALANCE_RECONCILIATION_SCHEMA: Final = columns(
     {

@@ -21,6 +21,8 @@ from portfolio_pipelines.chain_tables import (
     DEFI_POSITIONS_SCHEMA,
     POOL_STATES,
     POOL_STATES_SCHEMA,
+    RECEIPT_RATIOS,
+    RECEIPT_RATIOS_SCHEMA,
     TOKEN_TRANSFERS,
     TOKEN_TRANSFERS_SCHEMA,
     WALLET_ACTIVITY,
@@ -35,6 +37,8 @@ from portfolio_pipelines.chains.pool_rows import advance_pools, pool_rows
 from portfolio_pipelines.chains.position_rows import advance_positions, position_rows
 from portfolio_pipelines.chains.protocols import erc721
 from portfolio_pipelines.chains.protocols.pool_states import CURVE, PAIRS, PoolRequest
+from portfolio_pipelines.chains.receipt_rows import advance_receipts, receipt_rows
+from portfolio_pipelines.chains.receipt_tokens import ReceiptToken
 from portfolio_pipelines.chains.registry import Chain
 from portfolio_pipelines.chains.rpc.errors import RpcError
 from portfolio_pipelines.chains.rpc.node import Block
@@ -61,6 +65,9 @@ class ChainWork:
         token_keys: Keys of all known tokens by contract; grows while reading.
         look_back: How long before its first read a wallet's transfers are looked for.
         pools: Pools whose state is kept day by day.
+        decimals: Of all known tokens that say them, by contract; grows while reading.
+        receipts: The known receipts by contract; grows while reading.
+        may_be_receipts: Known contracts that were never asked whether they are receipts; shrinks and grows.
     """
 
     chain: Chain
@@ -71,6 +78,21 @@ class ChainWork:
     token_keys: dict[str, int]
     look_back: timedelta
     pools: tuple[PoolRequest, ...] = ()
+    decimals: dict[str, int] = field(default_factory=dict)
+    receipts: dict[str, ReceiptToken] = field(default_factory=dict)
+    may_be_receipts: set[str] = field(default_factory=set)
+
+    def learn(self, reading: ChainReading, keys: Mapping[str, int]) -> None:
+        """Take in what a reading said of tokens, so that the next day does not ask for it again."""
+        self.token_keys.update(keys)
+        new = dict(reading.new_tokens.drop_nulls("decimals").select("token", "decimals").iter_rows())
+        self.decimals.update(new)
+        self.may_be_receipts.update(new)
+        for finding in reading.receipts:
+            self.may_be_receipts.discard(finding.token)
+            receipt = finding.receipt(self.decimals[finding.token])
+            if receipt is not None:
+                self.receipts[finding.token] = receipt
 
 
 @dataclass(frozen=True)
@@ -95,6 +117,7 @@ class _Before:
     balances: pl.DataFrame
     positions: pl.DataFrame
     pools: pl.DataFrame
+    receipts: pl.DataFrame
     activity: activity.Activity
     reads: pl.DataFrame  # of this day
     transfers: pl.DataFrame  # of this day, up to the last read
@@ -158,6 +181,7 @@ class ChainDayReader:
         }
         return ChainDayRows(tables, None)
 
+            RECEIPT_RATIOS: before.receipts,
     async def _ask(self, day: date, before: _Before, block: Block, is_close: bool) -> ChainReading:
         work, known = self.work, activity.activity_of(self.work.wallets["wallet_key"].to_numpy(), before.activity)
         keys = known.wallet_keys
@@ -190,6 +214,12 @@ class ChainDayReader:
                 since=int(_end(day - _DAY).timestamp()),
                 look_back=int(work.look_back.total_seconds()),
                 newcomers=frozenset(newcomers.tolist()),
+                held=frozenset(
+                    address[key] for key in _held(before.balances, before.positions, before.pools) if key in address
+                ),
+                decimals=work.decimals,
+                receipts=work.receipts,
+                may_be_receipts=frozenset(work.may_be_receipts),
                 discover=frozenset(keys[due & (is_close | (known.last_read < _hour_of(day)))].tolist()),
             ),
             block,
@@ -207,7 +237,7 @@ class ChainDayReader:
 
     def _advance(self, before: _Before, reading: ChainReading, is_close: bool) -> ChainDayRows:
         keys = self.keys_of(self.work.chain, reading)
-        self.work.token_keys.update(keys)
+        self.work.learn(reading, keys)
         known, watched = self.work.token_keys, self.work.wallets["wallet_key"].to_list()
         after = advance(
             before.balances,
@@ -234,6 +264,10 @@ class ChainDayReader:
             if reading.transfers_from is not None:  # blocks may have been replaced, and what moved in them is undone
                 kept = kept.filter(pl.col("block_number") < reading.transfers_from)
             transfers = pl.concat([kept, transfers])
+        pools = advance_pools(before.pools, pools, self.work.pools)
+        ratios = receipt_rows(
+            reading.ratios, reading.block, known, self.work.receipts, self._decimals(), RECEIPT_RATIOS_SCHEMA
+        )
         transfers = transfers.unique(["wallet_key", "tx_hash", "log_index", "direction"]).sort(
             "block_number", "log_index", "wallet_key", "direction"
         )
@@ -244,7 +278,8 @@ class ChainDayReader:
             WALLET_BALANCES: after.state,
             BALANCE_CHANGES: pl.concat([before.changes, after.changes.select(before.changes.columns)]),
             DEFI_POSITIONS: positions,
-            POOL_STATES: advance_pools(before.pools, pools, self.work.pools),
+            POOL_STATES: pools,
+            RECEIPT_RATIOS: advance_receipts(before.receipts, ratios, _held(after.state, positions, pools)),
             TOKEN_TRANSFERS: transfers,
             CHAIN_READS: reads,
             WALLET_ACTIVITY: self._activity(before, reading),
@@ -261,11 +296,15 @@ class ChainDayReader:
         }  # fmt: skip
         row = pl.DataFrame([failed], schema=CHAIN_READS_SCHEMA)
         tables = {
-            WALLET_BALANCES: carried(before.balances, watched),
+            WALLET_BALANCES: balances,
             BALANCE_CHANGES: before.changes,
             DEFI_POSITIONS: positions.with_columns(is_stale=pl.lit(True)),
-            POOL_STATES: advance_pools(before.pools, before.pools.clear(), self.work.pools),
+            POOL_STATES: pools,
+            RECEIPT_RATIOS: advance_receipts(before.receipts, before.receipts.clear(), held),
             TOKEN_TRANSFERS: before.transfers,
+        balances = carried(before.balances, watched)
+        pools = advance_pools(before.pools, before.pools.clear(), self.work.pools)
+        held = _held(balances, positions, pools)
             CHAIN_READS: pl.concat([before.reads, row]),
             WALLET_ACTIVITY: activity.to_frame(before.activity),
         }
@@ -314,12 +353,16 @@ class ChainDayReader:
             changes=table(BALANCE_CHANGES, day, BALANCE_CHANGES_SCHEMA),
         )
 
+            receipts=table(RECEIPT_RATIOS, earlier, RECEIPT_RATIOS_SCHEMA),
     def _newest(self, day: date) -> date | None:
         stored = {*self.lake.days_of_chain(WALLET_BALANCES, self.work.chain.slug), *self._states}
         return max((of for of in stored if of <= day), default=None)
 
 
 def _end(day: date) -> datetime:
+    def _decimals(self) -> Mapping[str, int]:
+        return {**self.work.decimals, NATIVE: self.work.chain.native_decimals}
+
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + _DAY
 
 
@@ -344,6 +387,11 @@ def _hour_of(day: date) -> int:
 
 
 def _with_keys(rows: pl.DataFrame, keys: Mapping[str, int]) -> pl.DataFrame:
+def _held(balances: pl.DataFrame, positions: pl.DataFrame, pools: pl.DataFrame) -> set[int]:
+    """Keys of the tokens in wallets, positions and pools."""
+    return {key for frame in (balances, positions, pools) for key in frame["token_key"].drop_nulls().unique()}
+
+
     """Contracts replaced by keys; rows of tokens without one (nothing stands at their address) are left out."""
     names = pl.DataFrame({"token": list(keys), "token_key": list(keys.values())}, schema=_KEYS)
     return rows.join(names, on="token", how="inner", maintain_order="left").drop("token")

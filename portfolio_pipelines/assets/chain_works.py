@@ -4,7 +4,7 @@ Belongs here: joining wallets, lists, quarantine and keys. How a chain is read i
 `automation.chain_planning`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -15,15 +15,18 @@ from portfolio_pipelines.assets.chain_reading import ChainWork
 from portfolio_pipelines.chains.asset_ids import solana_token_asset_id, token_asset_id
 from portfolio_pipelines.chains.chain_reading import NATIVE, ChainReading
 from portfolio_pipelines.chains.protocols.pool_states import PoolRequest
+from portfolio_pipelines.chains.receipt_probe import ReceiptFinding
 from portfolio_pipelines.chains.registry import Chain
 from portfolio_pipelines.database.chain_tokens import TOKEN_ROWS, chain_tokens_frame, ensure_tokens
 from portfolio_pipelines.database.liquidity import liquidity_positions_frame
+from portfolio_pipelines.database.receipts import RECEIPTS_SCHEMA, receipts_frame, remember_receipts
 from portfolio_pipelines.database.token_trust import quarantine_frame, whitelist_frame
 from portfolio_pipelines.database.wallets import wallets_frame
 from portfolio_pipelines.resources.chain_connections import ChainConnections
 from portfolio_pipelines.resources.database import Database
 
 LOCAL: Final = "local"
+RECEIPT_CATEGORIES: Final = frozenset({"receipt", "staked", "fixed_yield"})
 SHARE_SYMBOLS: Final = frozenset({"UNI-V2", "SLP"})
 """What pairs of Uniswap v2 and Sushiswap call themselves. Anybody may: the factory is asked whether it is one."""
 
@@ -71,6 +74,8 @@ def chain_works(database: Database, connections: ChainConnections, slugs: Iterab
     ensure_tokens(database.engine, listed, source="shipped")
     known = chain_tokens_frame(database.engine).partition_by("chain_id", as_dict=True)
     nothing = chain_tokens_frame(database.engine).clear() if not known else next(iter(known.values())).clear()
+    receipts = receipts_frame(database.engine).partition_by("chain_id", as_dict=True)
+    no_receipts = pl.DataFrame(schema=RECEIPTS_SCHEMA)
     vouched_for = whitelist_frame(database.engine)["token_key"]
     distrusted = quarantine_frame(database.engine).filter(~pl.col("token_key").is_in(vouched_for.implode()))
     look_back = timedelta(days=connections.settings.discovery_days)
@@ -81,6 +86,7 @@ def chain_works(database: Database, connections: ChainConnections, slugs: Iterab
                 chain, connections, watched[chain.slug], known.get((chain.chain_id,), nothing), distrusted, look_back
             ),
             pools=pools.get(chain.slug, ()),
+            **_receipts(chain, connections, receipts.get((chain.chain_id,), no_receipts)),
         )
         for chain in chains
     }
@@ -106,6 +112,33 @@ def _work(
         token_keys=dict(known.select("address", "token_key").iter_rows()),
         look_back=look_back,
     )
+
+
+def _receipts(chain: Chain, connections: ChainConnections, known: pl.DataFrame) -> dict[str, Any]:
+    """Decimals, known receipts and what may be one, as `ChainWork` names them."""
+    tokens = known.filter(pl.col("decimals").is_not_null() & (pl.col("address") != NATIVE))
+    asked = tokens.filter(pl.col("receipt_kind").is_not_null())
+    findings = [
+        (ReceiptFinding(address, kind, underlying), decimals)
+        for address, decimals, kind, underlying in asked.select(
+            "address", "decimals", "receipt_kind", "receipt_underlying"
+        ).iter_rows()
+    ]
+    receipts = {finding.token: finding.receipt(decimals) for finding, decimals in findings}
+    never = tokens.filter(pl.col("receipt_kind").is_null())["address"]
+    return {
+        "decimals": dict(tokens.select("address", "decimals").iter_rows()),
+        "receipts": {token: receipt for token, receipt in receipts.items() if receipt is not None},
+        "may_be_receipts": {token for token in never if _may_be_receipt(connections, chain, token)},
+    }
+
+
+def _may_be_receipt(connections: ChainConnections, chain: Chain, address: str) -> bool:
+    """Whether it is worth asking: nobody listed it, or as something that grows and is not redeemed one for one."""
+    token = connections.tokens.get(chain.chain_id, address)
+    if chain.family != "evm" or (token is not None and token.priced_as):
+        return False
+    return token is None or token.category in RECEIPT_CATEGORIES
 
 
 def _listed(connections: ChainConnections, chain: Chain) -> list[dict[str, Any]]:
@@ -158,8 +191,14 @@ class MetTokens:
         inside |= {token for pool in reading.pool_states for token in pool.tokens}
         receipts = {position.receipt_token for position in reading.positions if position.receipt_token}
         met = sorted((facts.keys() | inside | receipts) - silent - {NATIVE})
-        if not met:
-            return {}
+        keys = self._keys(chain, reading, met, facts) if met else {}
+        asked = [(each.token, each.kind, each.underlying, each.reason) for each in reading.receipts]
+        remember_receipts(self.database.engine, chain.chain_id, asked)
+        return keys
+
+    def _keys(
+        self, chain: Chain, reading: ChainReading, met: Sequence[str], facts: Mapping[str, Mapping[str, Any]]
+    ) -> Mapping[str, int]:
         first_seen = dict(
             reading.transfers.group_by("token")
             .agg(pl.col("block_number").min())

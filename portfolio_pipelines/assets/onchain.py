@@ -17,6 +17,7 @@ from portfolio_pipelines.chain_tables import (
     CHAIN_READS_SCHEMA,
     DEFI_POSITIONS_SCHEMA,
     POOL_STATES_SCHEMA,
+    RECEIPT_RATIOS_SCHEMA,
     TOKEN_TRANSFERS_SCHEMA,
     WALLET_BALANCES_SCHEMA,
 )
@@ -33,6 +34,7 @@ TABLES: Final = {
     "wallet_balances": (WALLET_BALANCES_SCHEMA, "Every balance at the newest read of the day, or its close."),
     "defi_positions": (DEFI_POSITIONS_SCHEMA, "What wallets have in protocols, each amount by itself."),
     "pool_states": (POOL_STATES_SCHEMA, "Reserves, price and liquidity of the pools that users entered positions of."),
+    "receipt_ratios": (RECEIPT_RATIOS_SCHEMA, "How much of its underlying each held receipt stands for."),
 }
 
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from portfolio_pipelines.assets.chain_reading import ChainDayReader, ChainDayRows, ChainWork
 from portfolio_pipelines.assets.chain_works import MetTokens, chain_works
-from portfolio_pipelines.chain_tables import CHAIN_READS, DEFI_POSITIONS, WALLET_BALANCES
+from portfolio_pipelines.chain_tables import CHAIN_READS, DEFI_POSITIONS, POOL_STATES, RECEIPT_RATIOS, WALLET_BALANCES
 from portfolio_pipelines.chains.chain_reading import ChainReader
 from portfolio_pipelines.chains.price_assets import price_asset
 from portfolio_pipelines.database.chain_tokens import chain_tokens_frame
@@ -144,7 +144,11 @@ class OnchainReading:
         for table, frame in rows.tables.items():
             writer.write(table, day, frame, made_from, READING_VERSION, work.chain.slug)
         balances, positions = rows.tables[WALLET_BALANCES], rows.tables[DEFI_POSITIONS]
-        for key in {*balances["token_key"].unique(), *positions["token_key"].drop_nulls().unique()}:
+        tokens = [
+            *(rows.tables[table]["token_key"] for table in (WALLET_BALANCES, DEFI_POSITIONS, POOL_STATES)),
+            rows.tables[RECEIPT_RATIOS]["underlying_token_key"],  # its price makes that of the receipt
+        ]
+        for key in pl.concat(tokens).drop_nulls().unique():
             first, last = self._held.get(key, (day, day))
             self._held[key] = min(first, day), max(last, day)
         return ChainDay(day, work.chain.slug, status, rows.fault, balances.height, positions.height)

@@ -4,7 +4,7 @@ Belongs here: what is asked of a chain, and the form of the answer. Not here: ho
 `families`), and what becomes of the answer (`balance_state`).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -15,6 +15,8 @@ from portfolio_pipelines.chains.families import BalanceSource, TellsHashes
 from portfolio_pipelines.chains.protocols.pool_states import PoolRequest, PoolState
 from portfolio_pipelines.chains.protocols.positions import Position
 from portfolio_pipelines.chains.raw_amounts import RAW
+from portfolio_pipelines.chains.receipt_probe import ReceiptFinding
+from portfolio_pipelines.chains.receipt_tokens import NoRatio, Ratio, ReceiptToken
 from portfolio_pipelines.chains.rpc.errors import Unsupported
 from portfolio_pipelines.chains.rpc.node import Block
 from portfolio_pipelines.chains.token_facts import TOKEN_FACTS
@@ -42,6 +44,10 @@ class ChainQuestion:
             that are found now need not be among them.
         collections: Contracts of NFTs that wallets had at the last read (PAIRS_SCHEMA).
         pools: Pools whose state is wanted, whoever has shares in them; shares of them are looked for, too.
+        held: Tokens that were held at the last read, in wallets, positions or pools: their worth is wanted.
+        decimals: Of the known tokens that say them.
+        receipts: The known receipts, by contract.
+        may_be_receipts: Known tokens that were never asked whether they are receipts.
         position_holders: Keys of wallets that had positions at the last read.
         previous: Block of the last good read of this chain, from which transfers are looked for; None without one.
         checkpoints: Blocks of good reads before that, oldest first. When the chain replaced the previous one, transfers
@@ -61,6 +67,10 @@ class ChainQuestion:
     pair_tokens: Sequence[str] = ()
     collections: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PAIRS_SCHEMA))
     pools: Sequence[PoolRequest] = ()
+    held: frozenset[str] = frozenset()
+    decimals: Mapping[str, int] = field(default_factory=dict)
+    receipts: Mapping[str, ReceiptToken] = field(default_factory=dict)
+    may_be_receipts: frozenset[str] = frozenset()
     position_holders: frozenset[int] = frozenset()
     previous: Block | None = None
     checkpoints: Sequence[Block] = ()
@@ -89,6 +99,8 @@ class ChainReading:
         position_wallets: Whose positions were looked for.
         unread_protocols: Protocols, as they name themselves in positions, that could not be read, and why.
         pool_states: Of the pools that were asked for; one that is missing could not be read, `faults` say why.
+        receipts: Of tokens that were asked now whether they are receipts.
+        ratios: Of the receipts that are held, or that held ones stand for; one that is missing could not be read.
         new_tokens: What tokens that were not known say of themselves (`token_facts.TOKEN_FACTS`).
         faults: What went wrong beside that, in words.
     """
@@ -106,6 +118,8 @@ class ChainReading:
     position_wallets: frozenset[int] = frozenset()
     unread_protocols: dict[str, str] = field(default_factory=dict)
     pool_states: Sequence[PoolState] = ()
+    receipts: Sequence[ReceiptFinding] = ()
+    ratios: Sequence[Ratio | NoRatio] = ()
     new_tokens: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=TOKEN_FACTS))
     faults: Sequence[str] = ()
 

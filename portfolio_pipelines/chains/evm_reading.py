@@ -1,4 +1,4 @@
-"""Reading an EVM chain: balances first, then what moved, then positions; all at one block.
+"""Reading an EVM chain: balances first, then what moved, then positions and receipts; all at one block.
 
 Belongs here: the order of things, and what a failure costs. Balances are all or nothing: without them there is no
 reading. Transfers or a protocol that cannot be read are told in the answer and spoil nothing else.
@@ -23,6 +23,7 @@ from portfolio_pipelines.chains.chain_reading import (
 )
 from portfolio_pipelines.chains.deployments import Deployments
 from portfolio_pipelines.chains.evm_positions import PositionQuestion, PositionReader, with_known_tokens
+from portfolio_pipelines.chains.evm_receipts import ReceiptReader, ReceiptReading
 from portfolio_pipelines.chains.evm_transfers import Moved, TransferReader, pairs_of
 from portfolio_pipelines.chains.log_ranges import Reach
 from portfolio_pipelines.chains.protocols.pool_states import CURVE, PAIRS
@@ -109,9 +110,11 @@ class EvmReader:
         pool_states = await protocols.read_pools(question.pools, faults)
         inside = {amount.token for position in positions for amount in position.amounts}
         inside |= {token for state in pool_states for token in state.tokens}
-        receipts = {position.receipt_token for position in positions if position.receipt_token}
-        unknown = (inside | receipts) - question.known_tokens - set(new_tokens["token"]) - {NATIVE}
+        shares = {position.receipt_token for position in positions if position.receipt_token}
+        unknown = (inside | shares) - question.known_tokens - set(new_tokens["token"]) - {NATIVE}
         new_tokens = pl.concat([new_tokens, await self._facts(unknown, block, faults)])
+        receipts = await self._receipts(question, balances, inside, new_tokens, block, faults)
+        new_tokens = pl.concat([new_tokens, *receipts.new_tokens])
         positions, nameless = with_known_tokens(positions, question.known_tokens, new_tokens)
         return ChainReading(
             block=block,
@@ -127,6 +130,8 @@ class EvmReader:
             position_wallets=users,
             unread_protocols=nameless | unread_protocols,
             pool_states=pool_states,
+            receipts=receipts.findings,
+            ratios=receipts.ratios,
             new_tokens=new_tokens,
             faults=faults,
         )
@@ -169,6 +174,32 @@ class EvmReader:
             holdings.append(held.join(wanted, on=["wallet_key", "token"], how="semi"))
             unread.append(lost.join(wanted, on=["wallet_key", "token"], how="semi"))
         return pl.concat(holdings), pl.concat(unread)
+
+    async def _receipts(
+        self,
+        question: ChainQuestion,
+        balances: pl.DataFrame,
+        inside: set[str],
+        new_tokens: pl.DataFrame,
+        block: Block,
+        faults: list[str],
+    ) -> ReceiptReading:
+        """Receipts among what is held, now or at the last read: not every wallet is read every time."""
+        told = dict(new_tokens.drop_nulls("decimals").select("token", "decimals").iter_rows())
+        reader = ReceiptReader(
+            self.node,
+            self.chain.chain_id,
+            block.number,
+            lambda tokens: self._facts(tokens, block, faults),
+            self.coin_tokens,
+        )
+        return await reader.read(
+            {*question.held, *balances["token"], *inside},
+            {**question.decimals, **told, NATIVE: self.chain.native_decimals},
+            receipts=question.receipts,
+            may_be=question.may_be_receipts | told.keys(),
+            faults=faults,
+        )
 
     async def _facts(self, tokens: set[str], block: Block, faults: list[str]) -> pl.DataFrame:
         if not tokens:

@@ -18,6 +18,7 @@ Kind = Literal["erc4626", "wsteth", "reth", "ctoken", "atoken", "uniswap_v2"]
 
 _WAD = 10**18
 _EXTRA_DIGITS = 12  # asked of a vault beyond one share: a vault of a 6-digit coin answers 1050000 for one share
+CALL_GAS = 5_000_000  # of one question: far above what an honest token needs, also where gas counts differently
 _MOST_LAYERS = 4  # receipts of receipts; deeper ones, and circles, stay without a price
 
 BALANCE_KEYS = ("chain_id", "wallet", "token")
@@ -66,13 +67,13 @@ class NoRatio:
 
 
 # Selectors.
-_CONVERT_TO_ASSETS = "0x07a2d13a"  # convertToAssets(uint256)
-_STETH_OF_ONE = "0x035faf82"  # stEthPerToken()
-_GET_EXCHANGE_RATE = "0xe6aa216c"  # getExchangeRate()
-_EXCHANGE_RATE_STORED = "0x182df0f5"  # exchangeRateStored()
+CONVERT_TO_ASSETS = "0x07a2d13a"  # convertToAssets(uint256)
+STETH_OF_ONE = "0x035faf82"  # stEthPerToken()
+GET_EXCHANGE_RATE = "0xe6aa216c"  # getExchangeRate()
+EXCHANGE_RATE_STORED = "0x182df0f5"  # exchangeRateStored()
 _GET_RESERVES = "0x0902f1ac"  # getReserves()
 _TOTAL_SUPPLY = "0x18160ddd"  # totalSupply()
-_PER_WAD = {"wsteth": _STETH_OF_ONE, "reth": _GET_EXCHANGE_RATE, "ctoken": _EXCHANGE_RATE_STORED}
+_PER_WAD = {"wsteth": STETH_OF_ONE, "reth": GET_EXCHANGE_RATE, "ctoken": EXCHANGE_RATE_STORED}
 
 
 async def read_ratios(node: Node, tokens: Sequence[ReceiptToken], block: int) -> list[Ratio | NoRatio]:
@@ -97,21 +98,21 @@ async def read_ratios(node: Node, tokens: Sequence[ReceiptToken], block: int) ->
             raise ValueError(msg)
     questions = [_questions(token) for token in tokens]
     calls = [
-        ("eth_call", [{"to": token.token, "data": data}, hex(block)])
+        ("eth_call", [{"to": token.token, "data": data, "gas": hex(CALL_GAS)}, hex(block)])
         for token, some in zip(tokens, questions, strict=True)
         for data in some
     ]
     answers = iter(await node.batch(calls))
     ratios: list[Ratio | NoRatio] = []
     for token, some in zip(tokens, questions, strict=True):
-        words = [_words(next(answers)) for _ in some]
+        words = [call_words(next(answers)) for _ in some]
         ratios += _ratios(token, words)
     return ratios
 
 
 def _questions(token: ReceiptToken) -> list[str]:
     if token.kind == "erc4626":
-        return [f"{_CONVERT_TO_ASSETS}{10**digits:064x}" for digits in _share_digits(token)]
+        return [f"{CONVERT_TO_ASSETS}{10**digits:064x}" for digits in _share_digits(token)]
     if token.kind == "uniswap_v2":
         return [_GET_RESERVES, _TOTAL_SUPPLY]
     return [_PER_WAD[token.kind]] if token.kind in _PER_WAD else []
@@ -122,8 +123,12 @@ def _share_digits(token: ReceiptToken) -> tuple[int, int]:
     return token.decimals + _EXTRA_DIGITS, token.decimals
 
 
-def _words(answer: Any) -> list[int] | None:
-    """The 32-byte words of an answer; None if the contract gave none."""
+def call_words(answer: Any) -> list[int] | None:
+    """The 32-byte words of an answer to a view; None if the contract gave none.
+
+    Raises:
+        RpcError: If the answer is an error that is the node's, not the contract's.
+    """
     if isinstance(answer, Reverted | TooMuch):
         return None
     if isinstance(answer, RpcError):

@@ -26,6 +26,17 @@ class ChainToken(Base):
         CheckConstraint("source in ('shipped', 'user', 'discovered')", name="source"),
         CheckConstraint("decimals between 0 and 255", name="decimals"),
         CheckConstraint("address !~* '^0x' or address ~ '^0x[0-9a-f]{40}$'", name="address"),
+        CheckConstraint(
+            "receipt_kind in ('erc4626', 'wsteth', 'reth', 'ctoken', 'none', 'refused')", name="receipt_kind"
+        ),
+        CheckConstraint(
+            "(receipt_underlying is not null) = (receipt_kind is not null and receipt_kind not in ('none', 'refused')) "
+            "and receipt_underlying is distinct from address",
+            name="receipt_underlying",
+        ),
+        CheckConstraint(
+            "(receipt_refusal is not null) = (receipt_kind is not distinct from 'refused')", name="receipt_refusal"
+        ),
         {"comment": "Tokens that were ever met, by chain and address; a symbol is never a key"},
     )
 
@@ -45,6 +56,13 @@ class ChainToken(Base):
     first_seen_at: Mapped[datetime | None] = mapped_column(comment="Time of that block")
     added_at: Mapped[datetime]
     added_by: Mapped[str | None] = mapped_column(comment="Who added it by hand; null for the other sources")
+    receipt_kind: Mapped[str | None] = mapped_column(
+        comment="How its ratio is read; none: it is no receipt; refused: it claims what cannot be; null: never asked"
+    )
+    receipt_underlying: Mapped[str | None] = mapped_column(
+        comment="Address of what a receipt stands for, 'native' for the chain's own coin; null unless it is one"
+    )
+    receipt_refusal: Mapped[str | None] = mapped_column(comment="Why it is refused as a receipt; null unless it is")
 
 
 class HeldAsset(Base):

@@ -7,7 +7,7 @@ import eth_abi
 import pytest
 from eth_hash.auto import keccak
 
-from portfolio_pipelines.chains import discovery, receipt_tokens, token_facts
+from portfolio_pipelines.chains import discovery, receipt_probe, receipt_tokens, token_facts
 from portfolio_pipelines.chains.rpc.errors import Reverted, RpcError, TooMuch, Unreachable
 from portfolio_pipelines.chains.token_facts import DECIMALS, MOST_CHARACTERS, NAME, SYMBOL, TOKEN_FACTS
 from tests.unit.chains.simulated_chain import SimulatedChain, address
@@ -120,10 +120,13 @@ def test_selectors_and_topics_are_those_of_their_signatures() -> None:
         "symbol()": SYMBOL,
         "name()": NAME,
         "decimals()": DECIMALS,
-        "convertToAssets(uint256)": receipt_tokens._CONVERT_TO_ASSETS,
-        "stEthPerToken()": receipt_tokens._STETH_OF_ONE,
-        "getExchangeRate()": receipt_tokens._GET_EXCHANGE_RATE,
-        "exchangeRateStored()": receipt_tokens._EXCHANGE_RATE_STORED,
+        "convertToAssets(uint256)": receipt_tokens.CONVERT_TO_ASSETS,
+        "stEthPerToken()": receipt_tokens.STETH_OF_ONE,
+        "getExchangeRate()": receipt_tokens.GET_EXCHANGE_RATE,
+        "exchangeRateStored()": receipt_tokens.EXCHANGE_RATE_STORED,
+        "asset()": receipt_probe.ASSET,
+        "stETH()": receipt_probe.STETH,
+        "underlying()": receipt_probe.UNDERLYING,
         "getReserves()": receipt_tokens._GET_RESERVES,
         "totalSupply()": receipt_tokens._TOTAL_SUPPLY,
     }
