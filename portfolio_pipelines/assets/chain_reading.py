@@ -158,6 +158,12 @@ class ChainDayReader:
         self._states[day] = dict(rows.tables)
         return rows
 
+    def without_answer(self, day: date, why: str) -> ChainDayRows:
+        """The rows of a day that could not be read for a reason that is not the chain's: the last good ones, stale."""
+        rows = self._carry(self._before(day), why)
+        self._states[day] = dict(rows.tables)
+        return rows
+
     async def _block(self, day: date) -> tuple[Block | None, bool]:
         """The block to read at, and whether it is the last one of the day; None when the past cannot be read."""
         end = _end(day)
@@ -175,13 +181,13 @@ class ChainDayReader:
             BALANCE_CHANGES: before.changes,
             DEFI_POSITIONS: before.positions,
             POOL_STATES: before.pools,
+            RECEIPT_RATIOS: before.receipts,
             TOKEN_TRANSFERS: before.transfers,
             CHAIN_READS: before.reads,
             WALLET_ACTIVITY: activity.to_frame(before.activity),
         }
         return ChainDayRows(tables, None)
 
-            RECEIPT_RATIOS: before.receipts,
     async def _ask(self, day: date, before: _Before, block: Block, is_close: bool) -> ChainReading:
         work, known = self.work, activity.activity_of(self.work.wallets["wallet_key"].to_numpy(), before.activity)
         keys = known.wallet_keys
@@ -208,18 +214,18 @@ class ChainDayReader:
                 pair_tokens=sorted({*work.pair_tokens, *(address[key] for key in receipts if key in address)}),
                 collections=pl.DataFrame(counted, schema=PAIRS_SCHEMA, orient="row"),
                 pools=work.pools,
-                position_holders=frozenset(before.positions["wallet_key"]),
-                previous=await self._previous(day, before, is_close),
-                checkpoints=() if is_close else _checkpoints(before.reads)[:-1],
-                since=int(_end(day - _DAY).timestamp()),
-                look_back=int(work.look_back.total_seconds()),
-                newcomers=frozenset(newcomers.tolist()),
                 held=frozenset(
                     address[key] for key in _held(before.balances, before.positions, before.pools) if key in address
                 ),
                 decimals=work.decimals,
                 receipts=work.receipts,
                 may_be_receipts=frozenset(work.may_be_receipts),
+                position_holders=frozenset(before.positions["wallet_key"]),
+                previous=await self._previous(day, before, is_close),
+                checkpoints=() if is_close else _checkpoints(before.reads)[:-1],
+                since=int(_end(day - _DAY).timestamp()),
+                look_back=int(work.look_back.total_seconds()),
+                newcomers=frozenset(newcomers.tolist()),
                 discover=frozenset(keys[due & (is_close | (known.last_read < _hour_of(day)))].tolist()),
             ),
             block,
@@ -258,16 +264,16 @@ class ChainDayReader:
             watched=watched,
         )
         pools = pool_rows(reading.pool_states, reading.block, known, POOL_STATES_SCHEMA)
+        pools = advance_pools(before.pools, pools, self.work.pools)
+        ratios = receipt_rows(
+            reading.ratios, reading.block, known, self.work.receipts, self._decimals(), RECEIPT_RATIOS_SCHEMA
+        )
         transfers = self._transfers(reading)
         if not is_close:
             kept = before.transfers
             if reading.transfers_from is not None:  # blocks may have been replaced, and what moved in them is undone
                 kept = kept.filter(pl.col("block_number") < reading.transfers_from)
             transfers = pl.concat([kept, transfers])
-        pools = advance_pools(before.pools, pools, self.work.pools)
-        ratios = receipt_rows(
-            reading.ratios, reading.block, known, self.work.receipts, self._decimals(), RECEIPT_RATIOS_SCHEMA
-        )
         transfers = transfers.unique(["wallet_key", "tx_hash", "log_index", "direction"]).sort(
             "block_number", "log_index", "wallet_key", "direction"
         )
@@ -295,6 +301,9 @@ class ChainDayReader:
             "is_scanned": False,
         }  # fmt: skip
         row = pl.DataFrame([failed], schema=CHAIN_READS_SCHEMA)
+        balances = carried(before.balances, watched)
+        pools = advance_pools(before.pools, before.pools.clear(), self.work.pools)
+        held = _held(balances, positions, pools)
         tables = {
             WALLET_BALANCES: balances,
             BALANCE_CHANGES: before.changes,
@@ -302,9 +311,6 @@ class ChainDayReader:
             POOL_STATES: pools,
             RECEIPT_RATIOS: advance_receipts(before.receipts, before.receipts.clear(), held),
             TOKEN_TRANSFERS: before.transfers,
-        balances = carried(before.balances, watched)
-        pools = advance_pools(before.pools, before.pools.clear(), self.work.pools)
-        held = _held(balances, positions, pools)
             CHAIN_READS: pl.concat([before.reads, row]),
             WALLET_ACTIVITY: activity.to_frame(before.activity),
         }
@@ -347,22 +353,22 @@ class ChainDayReader:
             balances=table(WALLET_BALANCES, earlier, WALLET_BALANCES_SCHEMA),
             positions=table(DEFI_POSITIONS, earlier, DEFI_POSITIONS_SCHEMA),
             pools=table(POOL_STATES, earlier, POOL_STATES_SCHEMA),
+            receipts=table(RECEIPT_RATIOS, earlier, RECEIPT_RATIOS_SCHEMA),
             activity=activity.from_frame(table(WALLET_ACTIVITY, earlier, WALLET_ACTIVITY_SCHEMA)),
             reads=table(CHAIN_READS, day, CHAIN_READS_SCHEMA),
             transfers=table(TOKEN_TRANSFERS, day, TOKEN_TRANSFERS_SCHEMA),
             changes=table(BALANCE_CHANGES, day, BALANCE_CHANGES_SCHEMA),
         )
 
-            receipts=table(RECEIPT_RATIOS, earlier, RECEIPT_RATIOS_SCHEMA),
+    def _decimals(self) -> Mapping[str, int]:
+        return {**self.work.decimals, NATIVE: self.work.chain.native_decimals}
+
     def _newest(self, day: date) -> date | None:
         stored = {*self.lake.days_of_chain(WALLET_BALANCES, self.work.chain.slug), *self._states}
         return max((of for of in stored if of <= day), default=None)
 
 
 def _end(day: date) -> datetime:
-    def _decimals(self) -> Mapping[str, int]:
-        return {**self.work.decimals, NATIVE: self.work.chain.native_decimals}
-
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + _DAY
 
 
@@ -381,17 +387,17 @@ def _checkpoints(reads: pl.DataFrame) -> list[Block]:
     return found
 
 
+def _held(balances: pl.DataFrame, positions: pl.DataFrame, pools: pl.DataFrame) -> set[int]:
+    """Keys of the tokens in wallets, positions and pools."""
+    return {key for frame in (balances, positions, pools) for key in frame["token_key"].drop_nulls().unique()}
+
+
 def _hour_of(day: date) -> int:
     """The first hour of a day, in hours since 1970."""
     return int((_end(day) - _DAY).timestamp()) // _HOUR
 
 
 def _with_keys(rows: pl.DataFrame, keys: Mapping[str, int]) -> pl.DataFrame:
-def _held(balances: pl.DataFrame, positions: pl.DataFrame, pools: pl.DataFrame) -> set[int]:
-    """Keys of the tokens in wallets, positions and pools."""
-    return {key for frame in (balances, positions, pools) for key in frame["token_key"].drop_nulls().unique()}
-
-
     """Contracts replaced by keys; rows of tokens without one (nothing stands at their address) are left out."""
     names = pl.DataFrame({"token": list(keys), "token_key": list(keys.values())}, schema=_KEYS)
     return rows.join(names, on="token", how="inner", maintain_order="left").drop("token")

@@ -125,11 +125,7 @@ class OnchainReading:
                 rows = await days_of_chain.read(day)
             except Exception as error:  # an error of ours: the other chains are none the worse for it
                 logger.exception("%s on %s", slug, day)
-                self.log(f"{slug} on {day}: {type(error).__name__}: {error}")
-                done += [
-                    ChainDay(left, slug, "failed", f"{type(error).__name__}: {error}") for left in days[len(done) :]
-                ]
-                break
+                rows = days_of_chain.without_answer(day, f"{type(error).__name__}: {error}")
             done.append(self._write(work, day, rows, writer))
             self.log(_told(done[-1]))
         return done
