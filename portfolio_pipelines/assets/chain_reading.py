@@ -40,7 +40,7 @@ from portfolio_pipelines.chains.protocols.pool_states import CURVE, PAIRS, PoolR
 from portfolio_pipelines.chains.receipt_rows import advance_receipts, receipt_rows
 from portfolio_pipelines.chains.receipt_tokens import ReceiptToken
 from portfolio_pipelines.chains.registry import Chain
-from portfolio_pipelines.chains.rpc.errors import RpcError
+from portfolio_pipelines.chains.rpc.errors import RpcError, StateUnavailable
 from portfolio_pipelines.chains.rpc.node import Block
 from portfolio_pipelines.resources.lake import Lake
 
@@ -152,6 +152,8 @@ class ChainDayReader:
                 return self._as_it_was(day, before)
             reading = await self._ask(day, before, block, is_close)
         except RpcError as error:
+            if isinstance(error, StateUnavailable) and _end(day) <= self.now and _was_read(before):
+                return self._as_it_was(day, before)
             rows = self._carry(before, str(error))
         else:
             rows = self._advance(before, reading, is_close)
@@ -172,8 +174,8 @@ class ChainDayReader:
         return await self.reader.at_close(int(end.timestamp())), True
 
     def _as_it_was(self, day: date, before: _Before) -> ChainDayRows:
-        """Of a chain that does not tell the past, the last read of a day stands for its close."""
-        if before.reads.filter(pl.col("status") != "failed").is_empty():
+        """Of a chain that does not tell the past (any more), the last read of a day stands for its close."""
+        if not _was_read(before):
             msg = f"the state at the end of {day} cannot be read: there is no block that old, or none that is kept"
             return self._carry(before, msg)
         tables = {
@@ -366,6 +368,11 @@ class ChainDayReader:
     def _newest(self, day: date) -> date | None:
         stored = {*self.lake.days_of_chain(WALLET_BALANCES, self.work.chain.slug), *self._states}
         return max((of for of in stored if of <= day), default=None)
+
+
+def _was_read(before: _Before) -> bool:
+    """Whether something was read on the day itself."""
+    return before.reads.filter(pl.col("status") != "failed").height > 0
 
 
 def _end(day: date) -> datetime:

@@ -30,6 +30,7 @@ READING_VERSION: Final = "1"
 AT_CLOSE: Final = fingerprint("read at its close")
 """What a day is made from that was read whole at its last block: it only changes with a reorganisation."""
 PARTLY_AT_CLOSE: Final = fingerprint("read in part at its close")
+"""The same where something is missing, or where the read before stands for a close that nobody can tell any more."""
 CHAINS_AT_ONCE: Final = 32
 
 logger = logging.getLogger(__name__)
@@ -133,10 +134,11 @@ class OnchainReading:
     def _write(self, work: ChainWork, day: date, rows: ChainDayRows, writer: PartitionWriter) -> ChainDay:
         newest = rows.tables[CHAIN_READS].row(-1, named=True)
         status = "failed" if newest["status"] == "failed" else "partial" if rows.fault else "ok"
-        if status == "failed" or not newest["is_close"]:
+        is_over = newest["is_close"] or day < datetime.now(UTC).date()
+        if status == "failed" or not is_over:
             made_from = fingerprint(status, newest["as_of"], newest["block_hash"])
         else:
-            made_from = AT_CLOSE if status == "ok" else PARTLY_AT_CLOSE
+            made_from = AT_CLOSE if status == "ok" and newest["is_close"] else PARTLY_AT_CLOSE
         for table, frame in rows.tables.items():
             writer.write(table, day, frame, made_from, READING_VERSION, work.chain.slug)
         balances, positions = rows.tables[WALLET_BALANCES], rows.tables[DEFI_POSITIONS]

@@ -1,9 +1,10 @@
 """One chain day after day on a real node: what the lake holds after each read, and when the node is gone."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -19,6 +20,7 @@ from portfolio_pipelines.chains.chain_reading import NATIVE, ChainReading
 from portfolio_pipelines.chains.deployments import Deployments
 from portfolio_pipelines.chains.evm_reading import EvmReader
 from portfolio_pipelines.chains.registry import Chain
+from portfolio_pipelines.chains.rpc.errors import StateUnavailable
 from portfolio_pipelines.resources.lake import Lake
 from tests.contracts.anvil import MULTICALL3, Anvil
 from tests.contracts.artifacts import Artifact, Contract, deploy
@@ -120,6 +122,32 @@ def test_a_closed_day_read_again_gives_the_same_bytes_and_not_the_next_days_bala
     assert world.raws(again)[1, 101] == 1_000_000
     assert again.tables[CHAIN_READS]["is_close"].to_list()[-1] is True
     assert {table: path.read_bytes() for table, path in paths.items()} == before
+
+
+class Forgetful(PlainNode):
+    """A node that keeps the state of its newest block alone, as most public endpoints nearly do."""
+
+    async def request(self, method: str, params: Sequence[Any]) -> Any:
+        asked = params[1] if method in {"eth_call", "eth_getBalance"} else None
+        if asked is not None and int(asked, 16) < int(await super().request("eth_blockNumber", []), 16):
+            raise StateUnavailable(self.name, "forgetful", f"the state of block {int(asked, 16)} is gone")
+        return await super().request(method, params)
+
+
+def test_where_a_node_forgets_the_close_the_last_read_of_the_day_stands_for_it(world: World) -> None:
+    world.read()
+    day, node = world.today, Forgetful(world.chain.url, 31337)
+    world.next_day()
+    world.listed.send("mint", ANA, 55)
+    closed = world.read(day, node=node)
+    assert closed.fault is None
+    assert world.raws(closed)[1, 101] == 1_000_000
+    assert not closed.tables[WALLET_BALANCES]["is_stale"].any()
+    assert closed.tables[CHAIN_READS]["is_close"].to_list() == [False], "nobody claims that it is the close"
+
+    never_read = world.read(day - timedelta(days=1), node=node)
+    assert never_read.fault is not None
+    assert "cannot be read" in never_read.fault or "is gone" in never_read.fault
 
 
 def test_when_the_node_is_gone_the_last_good_balances_stay_and_are_stale_until_it_is_back(world: World) -> None:
