@@ -21,6 +21,7 @@ from portfolio_pipelines.chain_tables import (
 )
 from portfolio_pipelines.chains.price_assets import price_asset
 from portfolio_pipelines.database.chain_tokens import chain_tokens_frame
+from portfolio_pipelines.database.receipts import receipts_frame
 from portfolio_pipelines.database.token_trust import quarantine_frame, whitelist_frame
 from portfolio_pipelines.database.wallets import every_wallet_frame
 from portfolio_pipelines.resources.chain_connections import ChainConnections
@@ -106,11 +107,12 @@ def _chains(connections: ChainConnections) -> pl.DataFrame:
 
 def _tokens(database: Database, connections: ChainConnections) -> pl.DataFrame:
     """Tokens of the database, with the lists' and the people's opinion of each."""
-    known = chain_tokens_frame(database.engine)
+    known = chain_tokens_frame(database.engine).join(_receipts(database), on="token_key", how="left")
     facts = [
-        (category, asset.asset_id if asset else None)
-        for chain_id, address, asset_id, coingecko_id in known.select(
-            "chain_id", "address", "asset_id", "coingecko_id"
+        # A receipt that nobody prices still has a price of its own: that of what it stands for, times its ratio.
+        (category, asset.asset_id if asset else asset_id if is_receipt else None)
+        for chain_id, address, asset_id, coingecko_id, is_receipt in known.select(
+            "chain_id", "address", "asset_id", "coingecko_id", "is_receipt"
         ).iter_rows()
         for category in [_category(connections, chain_id, address)]
         for asset in [price_asset(connections.registry, connections.tokens, asset_id, coingecko_id)]
@@ -132,6 +134,11 @@ def _category(connections: ChainConnections, chain_id: int, address: str) -> str
         return NATIVE_CATEGORY
     token = connections.tokens.get(chain_id, address)
     return token.category if token else UNLISTED_CATEGORY
+
+
+def _receipts(database: Database) -> pl.DataFrame:
+    receipts = receipts_frame(database.engine).filter(pl.col("receipt_underlying").is_not_null())
+    return receipts.select("token_key", pl.lit(True).alias("is_receipt"))
 
 
 def _distrusted(database: Database) -> pl.DataFrame:

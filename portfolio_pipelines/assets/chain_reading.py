@@ -287,7 +287,7 @@ class ChainDayReader:
             BALANCE_CHANGES: pl.concat([before.changes, after.changes.select(before.changes.columns)]),
             DEFI_POSITIONS: positions,
             POOL_STATES: pools,
-            RECEIPT_RATIOS: advance_receipts(before.receipts, ratios, _held(after.state, positions, pools)),
+            RECEIPT_RATIOS: self._ratios(before, ratios, _held(after.state, positions, pools)),
             TOKEN_TRANSFERS: transfers,
             CHAIN_READS: reads,
             WALLET_ACTIVITY: self._activity(before, reading),
@@ -311,7 +311,7 @@ class ChainDayReader:
             BALANCE_CHANGES: before.changes,
             DEFI_POSITIONS: positions.with_columns(is_stale=pl.lit(True)),
             POOL_STATES: pools,
-            RECEIPT_RATIOS: advance_receipts(before.receipts, before.receipts.clear(), held),
+            RECEIPT_RATIOS: self._ratios(before, before.receipts.clear(), held),
             TOKEN_TRANSFERS: before.transfers,
             CHAIN_READS: pl.concat([before.reads, row]),
             WALLET_ACTIVITY: activity.to_frame(before.activity),
@@ -361,6 +361,11 @@ class ChainDayReader:
             transfers=table(TOKEN_TRANSFERS, day, TOKEN_TRANSFERS_SCHEMA),
             changes=table(BALANCE_CHANGES, day, BALANCE_CHANGES_SCHEMA),
         )
+
+    def _ratios(self, before: _Before, read: pl.DataFrame, held: set[int]) -> pl.DataFrame:
+        receipts = [self.work.token_keys[token] for token in self.work.receipts if token in self.work.token_keys]
+        known = before.receipts.filter(pl.col("token_key").is_in(receipts))
+        return advance_receipts(known, read, held)
 
     def _decimals(self) -> Mapping[str, int]:
         return {**self.work.decimals, NATIVE: self.work.chain.native_decimals}

@@ -113,9 +113,9 @@ def _judged(token: str, words: Sequence[list[int] | None]) -> ReceiptFinding:
     pairs: tuple[tuple[Kind, int], ...] = (("erc4626", 0), ("wsteth", 2), ("ctoken", 4))
     for kind, place in pairs:
         name, rate = words[place : place + 2]
-        if name is None or len(name) != 1 or rate is None or len(rate) != 1:
+        if name is None or len(name) != 1 or not name[0] or rate is None or len(rate) != 1:
             continue
-        if not name[0] or name[0] >> 160:
+        if name[0] >> 160:
             return ReceiptFinding(token, "refused", reason=f"{kind} of {name[0]:#x}, which is no address")
         underlying = f"0x{name[0]:040x}"
         if underlying == token:

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
+from portfolio_pipelines.assets.chain_core import core_frames
 from portfolio_pipelines.assets.chain_days import box
 from portfolio_pipelines.assets.onchain import TABLES, read_chains
 from portfolio_pipelines.assets.onchain_reading import OnchainReading
@@ -16,11 +17,16 @@ from portfolio_pipelines.automation.chain_planning import due_chain_days
 from portfolio_pipelines.chain_tables import (
     CHAIN_READS,
     CHAIN_READS_SCHEMA,
+    RECEIPT_RATIOS,
+    RECEIPT_RATIOS_SCHEMA,
     WALLET_BALANCES,
     WALLET_BALANCES_SCHEMA,
 )
-from portfolio_pipelines.database.chain_tokens import chain_tokens_frame
+from portfolio_pipelines.chains.protocols.pools import PoolFacts
+from portfolio_pipelines.database.chain_tokens import chain_tokens_frame, ensure_tokens
 from portfolio_pipelines.database.connection import url_text
+from portfolio_pipelines.database.liquidity_import import import_liquidity
+from portfolio_pipelines.database.receipts import receipts_frame, remember_receipts
 from portfolio_pipelines.database.wallet_import import import_wallets
 from portfolio_pipelines.resources.chain_connections import ChainConnections
 from portfolio_pipelines.resources.database import Database
@@ -28,6 +34,7 @@ from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.settings import Settings
 from tests.contracts.anvil import Anvil
 from tests.contracts.artifacts import Artifact, Contract, deploy, place_multicall3
+from tests.contracts.uniswap import add_liquidity, deploy_uniswap_v2_factory, new_pair, two_tokens
 
 ANN, BEN = "0x" + "a1" * 20, "0x" + "b2" * 20
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -186,3 +193,60 @@ def test_every_read_stays_in_the_record(two: Two) -> None:
     reads = two.lake.read_chain(CHAIN_READS, two.today, "mode", CHAIN_READS_SCHEMA)
     assert reads["status"].to_list() == ["ok", "failed"]
     assert reads.filter(pl.col("status") == "failed")["reason"].str.contains("mode at ").all()
+
+
+def test_a_receipt_is_asked_once_and_what_it_stands_for_is_priced(two: Two, sources: dict[str, Artifact]) -> None:
+    chain = two.mode
+    coin = deploy(chain, sources["TestToken"], "Coin", "COIN", 6)
+    vault = deploy(chain, sources["TestVault"], coin.address, 12)
+    coin.send("mint", chain.accounts[1], 10**9)
+    coin.send("approve", vault.address, 10**9, sender=chain.accounts[1])
+    vault.send("deposit", 10**9, ANN, sender=chain.accounts[1])
+    coin.send("mint", vault.address, 10**9)
+    two.read()
+    known = receipts_frame(two.database.engine).drop_nulls("receipt_kind")
+    kinds = {row["address"]: (row["receipt_kind"], row["receipt_underlying"]) for row in known.iter_rows(named=True)}
+    assert kinds == {
+        vault.address: ("erc4626", coin.address), coin.address: ("none", None), two.other.address: ("none", None),
+    }  # fmt: skip
+    keys = dict(chain_tokens_frame(two.database.engine).select("address", "token_key").iter_rows())
+    ratios = two.lake.read_chain(RECEIPT_RATIOS, two.today, "mode", RECEIPT_RATIOS_SCHEMA)
+    assert ratios.select("token_key", "underlying_token_key").rows() == [(keys[vault.address], keys[coin.address])]
+    assert ratios["ratio"].to_list() == [pytest.approx(2.0, rel=1e-6)]
+    held = set(two.database.held_assets()["asset_id"])
+    assert {f"eip155:34443/erc20:{vault.address}", f"eip155:34443/erc20:{coin.address}"} <= held
+
+    # What is remembered counts: the contract is not asked again what it is.
+    with two.database.engine.begin() as connection:
+        connection.execute(sa.text("update app.chain_tokens set receipt_kind = 'none', receipt_underlying = null"))
+    two.read()
+    assert two.lake.read_chain(RECEIPT_RATIOS, two.today, "mode", RECEIPT_RATIOS_SCHEMA).is_empty()
+
+
+def priced_as(two: Two, address: str) -> str | None:
+    tokens = core_frames(two.database, two.connections)["chain_tokens"]
+    found: dict[str, str | None] = dict(tokens.select("address", "price_asset_id").iter_rows())
+    return found[address]
+
+
+def test_a_receipt_that_no_provider_knows_is_priced_under_its_own_name(two: Two) -> None:
+    rows = pl.DataFrame({"chain_id": [5], "address": ["0x" + "11" * 20], "asset_id": ["eip155:5/erc20:0x" + "11" * 20]})
+    ensure_tokens(two.database.engine, rows.with_columns(decimals=pl.lit(18, pl.Int16)), source="discovered")
+    assert priced_as(two, "0x" + "11" * 20) is None
+    remember_receipts(two.database.engine, 5, [("0x" + "11" * 20, "erc4626", "0x" + "22" * 20, None)])
+    assert priced_as(two, "0x" + "11" * 20) == "eip155:5/erc20:0x" + "11" * 20
+
+
+def test_the_coins_of_a_pool_are_priced_although_no_wallet_holds_them(two: Two, sources: dict[str, Artifact]) -> None:
+    coins = two_tokens(two.mode, sources)
+    pair = new_pair(deploy_uniswap_v2_factory(two.mode), coins)
+    add_liquidity(pair, coins, (10**6, 10**6), two.mode.accounts[3])
+    text = f"user_id,pool,chain,entry_price,entry_date\nann,{pair.address},mode,1,2025-03-01\n"
+    facts = PoolFacts("uniswap_v2", tuple(coin.address for coin in coins), True, {})
+    import_liquidity(
+        two.database.engine, text.encode(), chains=two.connections.registry, first_day=date(2013, 1, 1), who="test",
+        check=lambda pools: dict.fromkeys(pools, facts), name="pools.csv",
+    )  # fmt: skip
+    two.read()
+    held = set(two.database.held_assets()["asset_id"])
+    assert {f"eip155:34443/erc20:{coin.address}" for coin in coins} <= held
