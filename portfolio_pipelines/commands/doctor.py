@@ -30,7 +30,7 @@ def examine(settings: Settings) -> bool:
     """Print all findings; whether nothing is bad."""
     platform = Platform.of(settings)
     sound = True
-    for look in (_python, _home, _database, _market, _days, _warehouse):
+    for look in (_python, _home, _database, _market, _chains, _days, _warehouse):
         try:
             findings = list(look(platform))
         except Exception as error:  # a doctor reports what breaks
@@ -82,6 +82,24 @@ def _market(platform: Platform) -> Iterator[Finding]:
                       "PORTFOLIO_COINGECKO_API_KEY, with PORTFOLIO_COINGECKO_PLAN=demo or pro")  # fmt: skip
     if platform.market.is_sample:
         yield Finding(None, "nobody ever gave a price: the SAMPLE market stands in", "portfolio import prices FILE")
+
+
+def _chains(platform: Platform) -> Iterator[Finding]:
+    from portfolio_pipelines.assets.chain_works import watched_chains
+    from portfolio_pipelines.chain_tables import CHAIN_READS, CHAIN_READS_SCHEMA
+
+    watched = watched_chains(platform.database, platform.chains)
+    readable = len(platform.chains.readable)
+    yield Finding(True, f"{readable} chains can be read, wallets or pools are watched on {len(watched)}")
+    failing = []
+    for slug in watched:
+        days = platform.lake.days_of_chain(CHAIN_READS, slug)
+        if days:
+            reads = platform.lake.read_chain(CHAIN_READS, max(days), slug, CHAIN_READS_SCHEMA, ["status", "reason"])
+            status, reason = reads.row(-1)
+            failing += [f"{slug}: {reason}"] if status == "failed" else []
+    for fault in failing:
+        yield Finding(None, f"newest read failed, balances are stale: {fault}", "portfolio chains --check")
 
 
 def _days(platform: Platform) -> Iterator[Finding]:
