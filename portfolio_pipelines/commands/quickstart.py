@@ -59,6 +59,7 @@ def _read_chains(platform: Platform, progress: RunProgress, last: date) -> Oncha
     except NoLocalChainError as error:
         why = f"skipped for the sample wallets: {error}. `portfolio import wallets FILE` reads your own."
         return OnchainReport(read.read, read.failed, why)
+    OUT.print("The sample wallets are accounts of a local chain: their coins are not real.", style="bold yellow")
     return OnchainReport([*read.read, *of_samples.read], [*read.failed, *of_samples.failed])
 
 
