@@ -41,6 +41,8 @@ CHAIN_SOURCES: Final[Mapping[str, pl.Schema]] = {
     chain_tables.CHAIN_READS: chain_tables.CHAIN_READS_SCHEMA,
     chain_tables.WALLET_BALANCES: chain_tables.WALLET_BALANCES_SCHEMA,
     chain_tables.DEFI_POSITIONS: chain_tables.DEFI_POSITIONS_SCHEMA,
+    chain_tables.POOL_STATES: chain_tables.POOL_STATES_SCHEMA,
+    chain_tables.RECEIPT_RATIOS: chain_tables.RECEIPT_RATIOS_SCHEMA,
     chain_tables.BALANCE_RECONCILIATION: chain_tables.BALANCE_RECONCILIATION_SCHEMA,
 }
 """What else they are made of: tables with a file for each chain on each day. Their views begin with `date`, `chain`."""

@@ -62,7 +62,8 @@ class WarehouseContent:
             "portfolio_snapshots": self._snapshots,
             "portfolio_holdings": self._current_holdings,
             "portfolio_breakdown": self._breakdown,
-            "balance_reconciliation": self._reconciled_days,
+            "balance_reconciliation": lambda: self._chain_days(table.name, self._tokens, self._wallets),
+            "pool_states_daily": lambda: self._chain_days("pool_states", self._tokens, self._prices),
         }
         if table.name in special:
             return Content(special[table.name]())
@@ -99,13 +100,17 @@ class WarehouseContent:
         names = (self._files.get((name, "all"), "") for name in ("assets", "chains", "chain_tokens"))
         return {"all": self._fingerprint(self._snapshot(day), *names)}
 
-    def _reconciled_days(self) -> dict[str, str]:
+    def _chain_days(self, core_table: str, *per_day: Callable[[str], str]) -> dict[str, str]:
+        """Days of a table that is cut by day and chain."""
         files: dict[str, list[str]] = {}
         for (name, partition), content in sorted(self._files.items()):
             day, _ = day_and_chain(partition)
-            if name == "balance_reconciliation" and day is not None:
+            if name == core_table and day is not None:
                 files.setdefault(day, []).append(partition + content)
-        return {day: self._fingerprint(*parts, self._tokens(day), self._wallets(day)) for day, parts in files.items()}
+        return {day: self._fingerprint(*parts, *(part(day) for part in per_day)) for day, parts in files.items()}
+
+    def _prices(self, day: str) -> str:
+        return str(self._files.get(("prices_daily", day), ""))
 
     def _newest_day(self) -> str:
         newest = self._value("select max(date) from intermediate.days where is_newest")
@@ -132,7 +137,7 @@ class WarehouseContent:
             "where date = try_cast(? as date) order by all",
             [day],
         ).fetchall()
-        tables = ("chain_reads", "wallet_balances", "defi_positions")
+        tables = ("chain_reads", "wallet_balances", "defi_positions", "receipt_ratios")
         return self._fingerprint(*(self._files.get((table, row[0]), row[0]) for row in rows for table in tables))
 
     @cached_property
@@ -143,6 +148,8 @@ class WarehouseContent:
             "select token_key, min(date) as first_on from ("
             "select token_key, date from intermediate.fct_wallet_balances "
             "union all select token_key, date from intermediate.fct_defi_positions "
+            "union all select token_key, date from intermediate.fct_pool_states "
+            "union all select underlying_token_key, date from intermediate.fct_receipt_ratios "
             "union all select token_key, date from intermediate.fct_balance_reconciliation) group by token_key"
             ") using (token_key) group by first_on order by first_on"
         )

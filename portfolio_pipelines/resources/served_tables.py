@@ -22,6 +22,7 @@ _POSTGRES_TYPES: Final = {
     "boolean": "boolean",
     "integer": "integer",
     "bigint": "bigint",
+    "smallint": "smallint",
     "timestamp": "timestamp",
     "uuid": "uuid",
     "json": "jsonb",

@@ -34,7 +34,7 @@ held as (
         ) as without_change
     from wanted
     inner join {{ ref('chain_values') }} as holdings on wanted.held_on = holdings.date
-    left join {{ ref('prices_daily') }} as prices
+    left join {{ ref('chain_prices') }} as prices
         on holdings.price_asset_id = prices.asset_id and wanted.date = prices.date
     group by
         holdings.user_id, wanted.ends_at, wanted.is_of_the_day, holdings.chain, holdings.asset_id, holdings.asset_type

@@ -7,7 +7,7 @@ select
     holdings.amount * prices.close_usd as value_usd,
     coalesce(abs(holdings.amount * prices.close_usd), 0) as gross_usd,
     case
-        when prices.status in ('ok', 'manual') and not holdings.is_stale
+        when {{ is_fresh('prices.status') }} and not holdings.is_stale
             then coalesce(abs(holdings.amount * prices.close_usd), 0)
         else 0
     end as fresh_usd,
@@ -16,5 +16,5 @@ select
     end as missing_usd,
     holdings.asset_type != 'nft' and (prices.close_usd is null or holdings.amount is null) as is_unpriced
 from {{ ref('chain_holdings') }} as holdings
-left join {{ ref('prices_daily') }} as prices
+left join {{ ref('chain_prices') }} as prices
     on holdings.price_asset_id = prices.asset_id and holdings.date = prices.date

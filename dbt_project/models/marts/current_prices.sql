@@ -17,4 +17,4 @@ select
     greatest(cast(days.date + 1 as timestamp), days.known_at) as updated_at
 from held
 inner join {{ ref('days') }} as days on days.is_newest
-left join {{ ref('prices_daily') }} as prices on held.asset_id = prices.asset_id and days.date = prices.date
+left join {{ ref('chain_prices') }} as prices on held.asset_id = prices.asset_id and days.date = prices.date

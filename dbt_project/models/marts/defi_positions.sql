@@ -57,4 +57,4 @@ select
     amounts.is_stale or coalesce(amounts.read_on < days.date, false) as is_stale
 from amounts
 left join {{ ref('days') }} as days on days.is_newest
-left join {{ ref('prices_daily') }} as prices on amounts.price_asset_id = prices.asset_id and days.date = prices.date
+left join {{ ref('chain_prices') }} as prices on amounts.price_asset_id = prices.asset_id and days.date = prices.date

@@ -40,4 +40,4 @@ inner join {{ ref('fct_wallet_balances') }} as balances on newest.chain = balanc
 inner join {{ ref('dim_wallets') }} as wallets on balances.wallet_key = wallets.wallet_key and wallets.is_watched
 left join {{ ref('dim_chain_tokens') }} as tokens on balances.token_key = tokens.token_key
 left join {{ ref('days') }} as days on days.is_newest
-left join {{ ref('prices_daily') }} as prices on tokens.price_asset_id = prices.asset_id and days.date = prices.date
+left join {{ ref('chain_prices') }} as prices on tokens.price_asset_id = prices.asset_id and days.date = prices.date

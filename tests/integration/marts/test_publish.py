@@ -196,7 +196,7 @@ def test_readers_see_the_old_rows_until_the_publish_is_committed(
 
     monkeypatch.setattr(served_marts._Publisher, "_record", record)
     publish(warehouse, url)
-    assert len(seen) == 14
+    assert len(seen) == 15
     assert all(content == before for content in seen)
     assert served(postgres, "portfolio_assets") == built(warehouse, "portfolio_assets")
 

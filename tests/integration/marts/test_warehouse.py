@@ -32,6 +32,7 @@ MARTS = (
     "wallet_balances",
     "defi_positions",
     "balance_reconciliation",
+    "pool_states_daily",
     "price_restatements",
     "data_quality_scorecard",
     "partition_log",

@@ -237,6 +237,20 @@ class WalletMarket:
             ct.BALANCE_RECONCILIATION, day, chain, frame.select(ct.BALANCE_RECONCILIATION_SCHEMA.names())
         )
 
+    def write_pools(self, day: date, chain: str, rows: list[tuple[Any, ...]]) -> None:
+        """Rows of protocol, pool, place, token and reserve; all of them at a price of 1 and a fee of 0.3 %."""
+        names = ["protocol", "pool", "position", "token_key"]
+        keys = {name: ct.POOL_STATES_SCHEMA[name] for name in names}
+        frame = pl.DataFrame([row[:4] for row in rows], schema=keys, orient="row").with_columns(
+            *raw_columns([row[4] for row in rows], "reserve"),
+            *(pl.lit(v).alias(k) for k, v in self.block(day).items()),
+            sqrt_price_x96=pl.lit(str(2**96)), tick=pl.lit(0), liquidity=pl.lit("1"), fee_pips=pl.lit(3000),
+            is_stale=pl.lit(False),
+        )  # fmt: skip
+        absent = [pl.lit(None).alias(name) for name in ct.POOL_STATES_SCHEMA if name not in frame.columns]
+        frame = frame.with_columns(absent).select(ct.POOL_STATES_SCHEMA.names()).cast(dict(ct.POOL_STATES_SCHEMA))
+        self.lake.replace_chain(ct.POOL_STATES, day, chain, frame)
+
 
 @dataclass(frozen=True)
 class WalletTemplate:

@@ -25,8 +25,9 @@ ETHEREUM_USD = 2 * 2750 + 1000 + 100 + 400 - 275 + 550 + 550
 BASE_USD = 2750 + 200
 INVESTED_USD = 1650
 MARTS = (
-    "wallet_balances", "defi_positions", "portfolio_breakdown", "balance_reconciliation", "portfolio_snapshots",
-    "portfolio_holdings", "portfolio_assets", "current_prices", "prices_daily", "data_quality_scorecard",
+    "wallet_balances", "defi_positions", "portfolio_breakdown", "balance_reconciliation", "pool_states_daily",
+    "portfolio_snapshots", "portfolio_holdings", "portfolio_assets", "current_prices", "prices_daily",
+    "data_quality_scorecard",
 )  # fmt: skip
 FACTS = ("fct_wallet_balances", "fct_defi_positions", "fct_chain_days", "chain_calendar", "chain_values")
 
@@ -373,6 +374,23 @@ def test_the_scorecard_says_which_chains_are_old_and_what_rests_on_them(warehous
     assert found["stale_wallet_value_share"] == (pytest.approx(3000 / (8375 + 2950 + 3550)), "fail")
     assert found["quarantined_tokens"] == (1.0, "ok")
     assert found["unpriced_wallet_tokens"] == (2.0, "warn")
+
+
+def test_pools_are_shown_with_their_reserves_and_their_own_words(warehouse: Warehouse, wallets: Any) -> None:
+    wallets.write_pools(
+        D4, "ethereum", [("uniswap_v3", "0x0b", 0, USDC, 55 * 10**8), ("uniswap_v3", "0x0b", 1, 7, 2 * 10**18)]
+    )
+    warehouse.build()
+    found = rows(
+        warehouse,
+        "select date, position, token, reserve, reserve_raw, price_usd, reserve_usd, fee, sqrt_price_x96 "
+        "from marts.pool_states_daily order by position",
+    )
+    price = str(2**96)
+    assert found == [
+        (D4, 0, "USDC", 5500.0, "5500000000", 1.0, 5500.0, 0.003, price),
+        (D4, 1, "WETH", 2.0, "2000000000000000000", 2750.0, 5500.0, 0.003, price),
+    ]
 
 
 def test_reconciled_balances_are_shown_in_units_with_the_reason(warehouse: Warehouse, wallets: Any) -> None:

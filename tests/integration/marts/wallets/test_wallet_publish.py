@@ -16,8 +16,8 @@ from portfolio_pipelines.resources.warehouse import Warehouse
 D2, D3, D4 = (date(2025, 1, 31) + timedelta(days=n) for n in range(3))
 ALICE, CAROL, ETH, BASE_ETH = 1, 2, 1, 2
 MARTS = (
-    "wallet_balances", "defi_positions", "portfolio_breakdown", "balance_reconciliation", "portfolio_holdings",
-    "portfolio_assets", "current_prices", "prices_daily", "data_quality_scorecard",
+    "wallet_balances", "defi_positions", "portfolio_breakdown", "balance_reconciliation", "pool_states_daily",
+    "portfolio_holdings", "portfolio_assets", "current_prices", "prices_daily", "data_quality_scorecard",
 )  # fmt: skip
 SNAPSHOTS = "snapshot_timestamp in (timestamp '2025-02-01', timestamp '2025-02-02')"
 
@@ -62,11 +62,15 @@ def test_postgres_serves_the_same_rows(
     warehouse: Warehouse, url: str, postgres: psycopg.Connection[Any], wallets: Any
 ) -> None:
     wallets.write_reconciliation(D3, "ethereum", [(ALICE, ETH, 10**18, 10**18, 0, 0, 2 * 10**18, 0, "ok")])
+    wallets.write_pools(
+        D3, "ethereum", [("uniswap_v3", "0x0b", 0, 3, 55 * 10**8), ("uniswap_v3", "0x0b", 1, 7, 10**40)]
+    )
     warehouse.build()
 
     result = publish(warehouse, url)
 
     assert_served(postgres, warehouse)
+    assert result.rows["pool_states_daily"] == 2
     assert result.rows["wallet_balances"] == 15
     assert result.rows["defi_positions"] == 6
     assert result.rows["balance_reconciliation"] == 1
