@@ -36,6 +36,10 @@ CHAINS_AT_ONCE: Final = 32
 logger = logging.getLogger(__name__)
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class ChainDay:
     """What became of one chain on one day.
@@ -68,6 +72,7 @@ class OnchainReading:
         connections: The chains.
         run_id: The run that reads.
         log: Is told of each chain and day.
+        clock: The time; decides which day is over.
     """
 
     lake: Lake
@@ -75,6 +80,7 @@ class OnchainReading:
     connections: ChainConnections
     run_id: str
     log: Callable[[str], object] = logger.info
+    clock: Callable[[], datetime] = _now
     _held: dict[int, tuple[date, date]] = field(default_factory=dict, repr=False)
 
     def read(self, chain_days: Sequence[tuple[date, str]], *, again: bool = False) -> list[ChainDay]:
@@ -118,7 +124,7 @@ class OnchainReading:
     async def _read_chain(
         self, work: ChainWork, reader: ChainReader, days: Sequence[date], writer: PartitionWriter
     ) -> list[ChainDay]:
-        slug, now = work.chain.slug, datetime.now(UTC)
+        slug, now = work.chain.slug, self.clock()
         days_of_chain = ChainDayReader(self.lake, work, reader, MetTokens(self.database), now)
         done: list[ChainDay] = []
         for day in days:
@@ -134,7 +140,7 @@ class OnchainReading:
     def _write(self, work: ChainWork, day: date, rows: ChainDayRows, writer: PartitionWriter) -> ChainDay:
         newest = rows.tables[CHAIN_READS].row(-1, named=True)
         status = "failed" if newest["status"] == "failed" else "partial" if rows.fault else "ok"
-        is_over = newest["is_close"] or day < datetime.now(UTC).date()
+        is_over = newest["is_close"] or day < self.clock().date()
         if status == "failed" or not is_over:
             made_from = fingerprint(status, newest["as_of"], newest["block_hash"])
         else:
