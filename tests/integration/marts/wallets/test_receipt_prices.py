@@ -1,8 +1,8 @@
 """Receipts in the marts: worth their ratio times what they stand for, where nobody trades them.
 
-Dave holds 100 shares of a vault of dollars, 10 shares of a vault of that vault, and 1 staked ether. A share of the first
-is worth 1.2 dollars on the third day and 1.25 on the fourth, one of the second two of the first. Staked ether stands
-for 1.2 ether (2,750 USD on the fourth day) and is traded at 2,900 and 3,000 USD.
+Dave holds 100 shares of a vault of dollars, 10 shares of a vault of that vault, and 1 staked ether. A share of the
+first is worth 1.2 dollars on the third day and 1.25 on the fourth, one of the second two of the first. Staked ether
+stands for 1.2 ether (2,750 USD on the fourth day) and is traded at 2,900 and 3,000 USD.
 """
 
 import json
@@ -13,8 +13,10 @@ from typing import Any
 import polars as pl
 import psycopg
 import pytest
+import sqlalchemy as sa
 
 from portfolio_pipelines import chain_tables as ct
+from portfolio_pipelines.database.connection import url_text
 from portfolio_pipelines.resources.served_marts import publish
 from portfolio_pipelines.resources.warehouse import BuildResult, Warehouse
 
@@ -87,8 +89,19 @@ class Receipts:
 
 
 @pytest.fixture
-def receipts(wallets: Any, warehouse: Warehouse) -> Iterator[Receipts]:
-    yield Receipts(wallets, warehouse)
+def receipts(wallets: Any, warehouse: Warehouse) -> Receipts:
+    return Receipts(wallets, warehouse)
+
+
+@pytest.fixture
+def url(empty_database: sa.Engine) -> str:
+    return url_text(empty_database.url.set(drivername="postgresql"))
+
+
+@pytest.fixture
+def postgres(url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
 
 
 def test_a_receipt_that_nobody_trades_is_worth_what_it_stands_for(receipts: Receipts) -> None:
@@ -169,7 +182,6 @@ def test_postgres_serves_the_derived_price(receipts: Receipts, url: str, postgre
     assert postgres.execute(served).fetchall() == [
         ("stkETH", 3000.0, "ok"), ("vUSDC", 125.0, "derived"), ("vvUSDC", 25.0, "derived"),
     ]  # fmt: skip
-    postgres.commit()
     receipts.ratios[D4][0] = (VAULT, USDC, 1.5, False)
     receipts.build()
     publish(receipts.warehouse, url)
