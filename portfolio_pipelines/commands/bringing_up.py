@@ -16,7 +16,7 @@ def run(start: str | None, end: str | None, users: Sequence[str], *, chains: boo
 
     Args:
         start: First day; the first purchase when not given.
-        end: Last day; yesterday when not given.
+        end: Last day; yesterday when not given, or today where wallets were read and somebody tells today's prices.
         users: Whose first purchase counts, and who is shown; empty for all.
         chains: Read chains.
         investments: Value investments.
@@ -29,6 +29,8 @@ def run(start: str | None, end: str | None, users: Sequence[str], *, chains: boo
         first = first_purchase(platform, users)
         last = parse_day(end, yesterday())
         read = read_chains(platform, progress) if chains else None
+        if end is None and read and read.read and last_day(platform) >= yesterday():
+            last = today()
         if investments:
             report = bring_up_to_date(platform, progress, parse_day(start, min(first or last, last)), last)
         else:
