@@ -15,8 +15,14 @@ import polars as pl
 
 from portfolio_pipelines.assets.days import RETRY
 from portfolio_pipelines.assets.metadata import OWNERS, column_schema
-from portfolio_pipelines.chain_tables import DEFI_POSITIONS, TOKEN_TRANSFERS, WALLET_BALANCES
-from portfolio_pipelines.chains.evidence import how_it_came, largest_holdings
+from portfolio_pipelines.chain_tables import (
+    DEFI_POSITIONS,
+    RECEIPT_RATIOS,
+    RECEIPT_RATIOS_SCHEMA,
+    TOKEN_TRANSFERS,
+    WALLET_BALANCES,
+)
+from portfolio_pipelines.chains.evidence import how_it_came, largest_holdings, worth_by_ratio
 from portfolio_pipelines.chains.price_assets import price_asset
 from portfolio_pipelines.chains.registry import Registry
 from portfolio_pipelines.chains.spam import EVIDENCE, score_tokens
@@ -36,6 +42,7 @@ from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.tables import PRICES, PRICES_SCHEMA
 
 TRUST_VERSION: Final = "1"
+RATIO_KEYS: Final = ("token_key", "underlying_token_key")
 TRANSFER_DAYS: Final = 30
 """How far back transfers are looked at. A token is judged within hours of coming; a month bridges outages, and what
 was seen of a quarantined token before stays known."""
@@ -85,7 +92,10 @@ def judge_tokens(database: Database, lake: Lake, registry: Registry, listed: Tok
     balances = _newest(lake, WALLET_BALANCES)
     held = _held(balances, _newest(lake, DEFI_POSITIONS))
     doubtful = tokens.filter(~pl.col("is_trusted")).join(held, on="token_key", how="semi")
-    prices = _prices(lake, tokens.join(held, on="token_key", how="semi"), registry, listed)
+    ratios = _ratios(lake)
+    asked = pl.concat([held, *(ratios.select(pl.col(name).alias("token_key")) for name in RATIO_KEYS)]).unique()
+    prices = _prices(lake, tokens.join(asked, on="token_key", how="semi"), registry, listed)
+    prices = _with_derived(prices, worth_by_ratio(prices, ratios))
     came = _transfers_tell(lake, doubtful["token_key"], tokens.filter("is_trusted")["token_key"])
     evidence = _evidence(doubtful, prices, _remembered(came, before, doubtful["token_key"]), balances)
     vouched_for = whitelist_frame(database.engine).filter(pl.col("user_key").is_null())
@@ -173,7 +183,7 @@ def _evidence(
 ) -> pl.DataFrame:
     """token_key and the columns of EVIDENCE, of the doubtful tokens."""
     rows = doubtful.select("token_key", "chain_id", pl.col("address").alias("token"), "symbol", "name")
-    parts = [prices.select("token_key", "price_sources"), came]
+    parts = [prices.select("token_key", "price_sources", "worth_by_ratio"), came]
     if balances is not None and rows.height:
         units = prices.filter(pl.col("unit_usd") > 0).select("token_key", "unit_usd")
         amounts = balances.select("wallet_key", "token_key", "raw", "raw_hex")
@@ -209,6 +219,26 @@ def _prices(lake: Lake, tokens: pl.DataFrame, registry: Registry, listed: TokenL
     named = tokens.select("token_key", "decimals", pl.Series("price_asset_id", assets, dtype=pl.String))
     unit = pl.col("close_usd") / pl.lit(10.0).pow(pl.col("decimals").cast(pl.Float64))
     return named.join(quoted, on="price_asset_id").select("token_key", "price_sources", unit.alias("unit_usd"))
+
+
+def _ratios(lake: Lake) -> pl.DataFrame:
+    """What receipts say that they stand for, at the newest read of each chain."""
+    newest = _newest(lake, RECEIPT_RATIOS)
+    columns = [*RATIO_KEYS, "numerator", "denominator"]
+    if newest is None:
+        return pl.DataFrame(schema={name: RECEIPT_RATIOS_SCHEMA[name] for name in columns})
+    return newest.select(columns).collect()
+
+
+def _with_derived(prices: pl.DataFrame, derived: pl.DataFrame) -> pl.DataFrame:
+    """The prices, with those that follow from ratios where there is no other; `worth_by_ratio` says which."""
+    own = derived.select("token_key", pl.col("unit_usd").alias("_derived"))
+    return prices.join(own, on="token_key", how="full", coalesce=True).select(
+        "token_key",
+        "price_sources",
+        pl.col("_derived").is_not_null().alias("worth_by_ratio"),
+        pl.coalesce("_derived", "unit_usd").alias("unit_usd"),
+    )
 
 
 def _transfers_tell(lake: Lake, judged: pl.Series, trusted: pl.Series) -> pl.DataFrame:

@@ -8,6 +8,7 @@ import polars as pl
 from portfolio_pipelines.chains.raw_amounts import approximate
 
 HOLDER = ["wallet_key", "token_key"]
+RATIO_LAYERS = 3
 
 
 def largest_holdings(balances: pl.LazyFrame, unit_prices: pl.DataFrame, judged: pl.Series) -> pl.DataFrame:
@@ -38,6 +39,31 @@ def largest_holdings(balances: pl.LazyFrame, unit_prices: pl.DataFrame, judged: 
     shares = largest.lazy().join(owners, on="token_key").join(totals.lazy(), on="wallet_key")
     share = pl.col("value_usd") / pl.col("_wallet_usd")
     return shares.select("token_key", "value_usd", share.alias("value_share")).sort("token_key").collect()
+
+
+def worth_by_ratio(unit_prices: pl.DataFrame, ratios: pl.DataFrame) -> pl.DataFrame:
+    """What one smallest unit of receipts without a market price is worth, by what they say that they stand for.
+
+    Args:
+        unit_prices: token_key and unit_usd, USD for one smallest unit; null without a price.
+        ratios: token_key, underlying_token_key, numerator, denominator (decimal texts; null without a ratio), each
+            receipt once. Of all receipts: they may stand for each other, in up to three layers.
+
+    Returns:
+        token_key, unit_usd of receipts that have no price in `unit_prices`.
+    """
+    priced = unit_prices.filter(pl.col("unit_usd") > 0)
+    known: dict[int, float] = dict(priced.select("token_key", "unit_usd").iter_rows())
+    found: dict[int, float] = {}
+    rows = ratios.drop_nulls(["numerator", "denominator"])
+    parts = list(rows.select("token_key", "underlying_token_key", "numerator", "denominator").iter_rows())
+    for _ in range(RATIO_LAYERS):
+        for token, underlying, numerator, denominator in parts:
+            if token not in known and underlying in known:
+                found[token] = known[underlying] * (int(numerator) / int(denominator))
+        known |= found
+    schema = {"token_key": pl.Int32, "unit_usd": pl.Float64}
+    return pl.DataFrame(list(found.items()), schema=schema, orient="row")
 
 
 def how_it_came(transfers: pl.LazyFrame, judged: pl.Series, trusted: pl.Series) -> pl.DataFrame:

@@ -70,6 +70,7 @@ SIGNALS = (
     Signal("one_price_source", 0.25),
     Signal("thin_liquidity", 0.35),
     Signal("absurd_share", 0.4),
+    Signal("worth_by_own_word", 0.5),
 )
 _WEIGHTS = {signal.reason: signal.weight for signal in SIGNALS}
 
@@ -82,6 +83,7 @@ EVIDENCE = {
     "most_receivers": pl.Int64,  # of our wallets in one transaction that brought it; null when unknown
     "price_sources": pl.Int64,  # providers that have a price; null when not asked
     "liquidity_usd": pl.Float64,  # of the side of its pools that is not this token; null when unknown
+    "worth_by_ratio": pl.Boolean,  # no market: only its own contract says how much of another token it stands for
     "value_usd": pl.Float64,  # of the largest holding among the wallets, at the price claimed; null when unpriced
     "value_share": pl.Float64,  # of that holding in its wallet, 0..1
 }
@@ -222,6 +224,7 @@ def _signals() -> list[pl.Expr]:
         "no_price": sources == 0,
         "one_price_source": sources == 1,
         "thin_liquidity": (liquidity < _THIN_LIQUIDITY_USD) & (sources > 0),
+        "worth_by_own_word": ~pl.col("solicited") & pl.col("worth_by_ratio"),
         "absurd_share": share & ((sources < 2) | (liquidity < _THIN_LIQUIDITY_USD)),
     }
     return [expression.fill_null(False).alias(f"_{reason}") for reason, expression in signals.items()]

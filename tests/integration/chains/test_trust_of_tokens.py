@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from portfolio_pipelines.assets.token_trust import Judgement, judge_tokens, token_quarantine
+from portfolio_pipelines.chain_tables import RECEIPT_RATIOS, RECEIPT_RATIOS_SCHEMA
 from portfolio_pipelines.chains.asset_ids import token_asset_id
 from portfolio_pipelines.database.chain_tokens import ensure_tokens
 from portfolio_pipelines.database.connection import url_text
@@ -237,3 +238,27 @@ def test_the_asset_reports_counts_and_the_strongest_reasons(world: World) -> Non
     assert told["dagster/row_count"] == told["judged"] == told["newly_quarantined"] == 1
     assert told["strongest_reasons"] == {"address_in_text": 1}
     assert "USDC Claim" in told["worst"]
+
+
+@pytest.mark.parametrize("paid", [False, True])
+def test_a_vault_that_came_unasked_is_not_believed_what_it_says_it_is_worth(world: World, paid: bool) -> None:
+    vault, outer, usdc = (
+        world.token(address(1), **HONEST),
+        world.token(address(2), symbol="TOAD", name="Toad"),
+        world.token(USDC, "shipped", decimals=6),
+    )
+    put_balances(world.lake, {(1, usdc): 10**12, (1, vault): ETHER, (1, outer): ETHER})
+    world.prices({"coingecko:usd-coin": (1.0, 2), token_asset_id(1, address(1)): (None, 0)})
+    rows = [(vault, usdc, "1250000", str(ETHER)), (outer, vault, "2", "1")]
+    names = ["token_key", "underlying_token_key", "numerator", "denominator"]
+    frame = pl.DataFrame(rows, schema={name: RECEIPT_RATIOS_SCHEMA[name] for name in names}, orient="row")
+    world.lake.replace_chain(RECEIPT_RATIOS, DAY, "ethereum", frame)
+    came = [moved(1, token, "in", ETHER, tx_hash=f"0x{token:02x}") for token in (vault, outer)]
+    payments = [moved(1, usdc, "out", 5, tx_hash=f"0x{token:02x}") for token in (vault, outer)] if paid else []
+    put_transfers(world.lake, *came, *payments)
+    world.judge()
+    assert world.quarantined == (
+        {}
+        if paid
+        else {vault: ["worth_by_own_word", "unsolicited", "no_price"], outer: ["worth_by_own_word", "unsolicited"]}
+    )
