@@ -30,6 +30,9 @@ LIQUIDITY_POSITIONS_SCHEMA: Final = pl.Schema(
 )
 
 
+EVERY_POSITION_SCHEMA: Final = pl.Schema({**LIQUIDITY_POSITIONS_SCHEMA, "removed_on": pl.Date()})
+
+
 class NoPositionError(ValueError):
     """There is no such liquidity position, or it was removed."""
 
@@ -47,6 +50,25 @@ def liquidity_positions_frame(engine: sa.Engine) -> pl.DataFrame:
         where removed_at is null and superseded_at is null
     """
     return read_frame(engine, query, LIQUIDITY_POSITIONS_SCHEMA).sort("position_key")
+
+
+def every_position_frame(engine: sa.Engine) -> pl.DataFrame:
+    """Every position that was ever followed, with what was said of it last; sorted by position_key.
+
+    Schema EVERY_POSITION_SCHEMA: `removed_on` is the UTC day from which it is not followed any more.
+    """
+    query = """
+        select distinct on (position_key) position_key, user_key, user_id, wallet_key, chain, address as pool, protocol,
+               tokens, is_verified, label, entry_date, entry_price::double precision as entry_price, price_of,
+               amount0::double precision as amount0, amount1::double precision as amount1,
+               (removed_at at time zone 'UTC')::date as removed_on
+        from app.liquidity_positions
+        join app.users using (user_key)
+        join app.liquidity_pools using (pool_key)
+        join app.liquidity_position_versions using (position_key)
+        order by position_key, version desc
+    """
+    return read_frame(engine, query, EVERY_POSITION_SCHEMA)
 
 
 def remove_position(

@@ -48,7 +48,7 @@ ENTERED: Final = pl.Schema(
         "growth_since": pl.Float64(),  # growth of a share by fees since entry, 0.01 = 1 %; null when unknown
         "lower_price": pl.Float64(),  # of the range; null without one, or when nobody knows it
         "upper_price": pl.Float64(),
-        "units": pl.Float64(),  # liquidity in whole units (raw / sqrt of both scales), where it was read
+        "units": pl.Float64(),  # liquidity on entry, sqrt(x y) in whole units; null unless it was read
         "fees_usd": pl.Float64(),  # fees that are kept apart, as far as they were read
     }
 )
@@ -59,7 +59,7 @@ def entered_losses(positions: pl.DataFrame) -> pl.DataFrame:
     """Losses of positions whose price of entry is known from their owner.
 
     The loss in percent follows from prices alone. Dollars need the deposit: the amounts that the owner gave
-    (basis `entered`), else for a read position of Uniswap v3 what its liquidity took at the entry price
+    (basis `entered`), else for a position that was read too what its liquidity took at the entry price
     (`entry_price`); without either there is only the percentage (`percent_only`).
 
     Args:
@@ -71,7 +71,9 @@ def entered_losses(positions: pl.DataFrame) -> pl.DataFrame:
     column = {name: _floats(positions, name) for name, kind in ENTERED.items() if kind == pl.Float64}
     before, now = column["entry_price"], column["price"]
     loss, share = _loss_and_share(positions["protocol"], positions["coins"].to_numpy() == 2, column)
-    first, second = range_amounts(before, column["lower_price"], column["upper_price"])
+    is_unbounded = np.isin(positions["protocol"].to_numpy(), CONSTANT_PRODUCT)
+    lower = np.where(is_unbounded, 0.0, column["lower_price"])
+    first, second = range_amounts(before, lower, np.where(is_unbounded, np.inf, column["upper_price"]))
     is_given = ~np.isnan(column["amount0"])
     amount0 = np.where(is_given, column["amount0"], column["units"] * first)
     amount1 = np.where(is_given, column["amount1"], column["units"] * second)
@@ -157,6 +159,24 @@ def read_losses(bases: pl.DataFrame, usd: pl.DataFrame) -> pl.DataFrame:
         )
         .drop("growth", "grown_units", "usd0", "usd1", "held", "hodl", "earned", "_usd", "_made")
         .sort(POSITION)
+    )
+
+
+def fees_apart(bases: pl.DataFrame, usd: pl.DataFrame) -> pl.DataFrame:
+    """What positions are worth knowing of by the one who knows when they began.
+
+    Args:
+        bases: `impermanent_loss_bases.BASES`.
+        usd: Columns token_key and usd.
+
+    Returns:
+        POSITION; `all_fees_usd`: all fees that were ever seen waiting, those of the time before the first read
+        included, null without a price; `whole_units`: liquidity in whole units, with the growth of its fees.
+    """
+    rows = bases.join(usd.select("token_key", "usd"), on="token_key", how="left").with_columns(unit=pl.col("usd"))
+    return rows.group_by(POSITION, maintain_order=True).agg(
+        all_fees_usd=_worth(pl.col("fees") + pl.col("collected")),
+        whole_units=(pl.col("units") * pl.col("growth")).first(),
     )
 
 
