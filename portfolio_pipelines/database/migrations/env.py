@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from portfolio_pipelines.database import chain_models, wallet_models  # noqa: F401 (their tables belong to Base)
+from portfolio_pipelines.database import chain_models, target_models, wallet_models  # noqa: F401 (tables of Base)
 from portfolio_pipelines.database.models import SCHEMA, Base
 
 
