@@ -60,10 +60,14 @@ class WarehouseContent:
             "investment_performance_daily": lambda: self._days("investment_performance", self._investments),
             "portfolio_performance_daily": lambda: self._days("portfolio_performance", self._users),
             "portfolio_snapshots": self._snapshots,
+            "portfolio_metrics": lambda: self._ends("portfolio_metrics", self._users),
+            "benchmark_comparison": lambda: self._ends("benchmark_comparison", self._users),
+            "diversification": lambda: self._ends("diversification", self._users),
+            "asset_correlations": lambda: self._ends("asset_correlations"),
             "portfolio_holdings": self._current_holdings,
             "portfolio_breakdown": self._breakdown,
             "balance_reconciliation": lambda: self._chain_days(table.name, self._tokens, self._wallets),
-            "pool_states_daily": lambda: self._chain_days("pool_states", self._tokens, self._prices),
+            "pool_states_daily": lambda: self._chain_days("pool_states", self._tokens, self._prices, self._states),
         }
         if table.name in special:
             return Content(special[table.name]())
@@ -78,6 +82,16 @@ class WarehouseContent:
             for (name, partition), content in self._files.items()
             if name == core_table and partition != "all"
         }
+
+    def _ends(self, core_table: str, *per_day: Callable[[str], str]) -> dict[str, str]:
+        """The newest day and every last day of a month, of a table of figures that stand for a past."""
+        days = self._days(core_table, *per_day)
+        newest = max(days, default="")
+
+        def is_shown(day: str) -> bool:
+            return day == newest or (date.fromisoformat(day) + timedelta(days=1)).day == 1
+
+        return {day: found for day, found in days.items() if is_shown(day)}
 
     def _snapshots(self) -> dict[str, str]:
         """The newest closed day and the last day of every month before it: the rule of the table's description."""

@@ -27,4 +27,4 @@ select
     states.is_stale
 from {{ ref('fct_pool_states') }} as states
 left join {{ ref('dim_chain_tokens') }} as tokens on states.token_key = tokens.token_key
-left join {{ ref('prices_daily') }} as prices on tokens.price_asset_id = prices.asset_id and states.date = prices.date
+left join {{ ref('chain_prices') }} as prices on tokens.price_asset_id = prices.asset_id and states.date = prices.date
