@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from portfolio_pipelines.assets.chain_reading import ChainWork
+from portfolio_pipelines.assets.chain_work import ChainWork
 from portfolio_pipelines.chains.asset_ids import solana_token_asset_id, token_asset_id
 from portfolio_pipelines.chains.chain_reading import NATIVE, ChainReading
 from portfolio_pipelines.chains.protocols.pool_states import PoolRequest

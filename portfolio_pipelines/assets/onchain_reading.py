@@ -13,7 +13,8 @@ from typing import Final
 
 import polars as pl
 
-from portfolio_pipelines.assets.chain_reading import ChainDayReader, ChainDayRows, ChainWork
+from portfolio_pipelines.assets.chain_reading import ChainDayReader, ChainDayRows
+from portfolio_pipelines.assets.chain_work import ChainWork
 from portfolio_pipelines.assets.chain_works import MetTokens, chain_works
 from portfolio_pipelines.chain_tables import CHAIN_READS, DEFI_POSITIONS, POOL_STATES, RECEIPT_RATIOS, WALLET_BALANCES
 from portfolio_pipelines.chains.chain_reading import ChainReader

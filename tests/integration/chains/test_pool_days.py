@@ -9,7 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from portfolio_pipelines.assets.chain_reading import ChainDayReader, ChainDayRows, ChainWork
+from portfolio_pipelines.assets.chain_reading import ChainDayReader, ChainDayRows
+from portfolio_pipelines.assets.chain_work import ChainWork
 from portfolio_pipelines.chain_tables import DEFI_POSITIONS, POOL_STATES
 from portfolio_pipelines.chains.chain_reading import NATIVE, ChainReading
 from portfolio_pipelines.chains.deployments import Deployments, PairFactory

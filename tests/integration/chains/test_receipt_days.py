@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from portfolio_pipelines.assets.chain_reading import ChainDayReader, ChainDayRows, ChainWork
+from portfolio_pipelines.assets.chain_reading import ChainDayReader, ChainDayRows
+from portfolio_pipelines.assets.chain_work import ChainWork
 from portfolio_pipelines.chain_tables import RECEIPT_RATIOS
 from portfolio_pipelines.chains.chain_reading import NATIVE, ChainReading
 from portfolio_pipelines.chains.deployments import Deployments
