@@ -116,8 +116,8 @@ class LiquidityDays:
 def day_losses(sources: LiquidityDays, day: date, entered: pl.DataFrame, at_entry: Sequence[ChainDay]) -> pl.DataFrame:
     """Rows of IMPERMANENT_LOSS_SCHEMA of a day, all of them its last.
 
-    A position that its owner entered and that was read too is one position: the entered one, which knows its price of
-    entry, stands for both as soon as it can be told in dollars. Until then both are shown, and one of them has none.
+    Liquidity that its owner entered and that was read too is the same: what was entered, which knows its first price,
+    stands for both as soon as it can be told in dollars. Until then both are shown, and one of them has none.
 
     Args:
         sources: With the days of POOL_STATES.
@@ -132,9 +132,11 @@ def day_losses(sources: LiquidityDays, day: date, entered: pl.DataFrame, at_entr
     read = read.join(fees_apart(bases, usd), on=POSITION, how="left").with_columns(
         position_id_read=pl.concat_str("chain", "protocol", "position_id", "address", separator="/")
     )
-    own = _entered(sources, day, entered, at_entry, usd, read)
+    pairs = _same_pool(entered, read)
+    own = _entered(sources, day, entered, at_entry, usd, pairs)
     told = own.filter(pl.col("hodl_value_usd").is_not_null() & pl.col("il_pct").is_not_null())
-    is_told = pl.col("position_id_read").is_in(told["position_id_read"].drop_nulls().implode())
+    both = pairs.join(told, on="position_key", how="semi")["position_id_read"]
+    is_told = pl.col("position_id_read").is_in(both.implode())
     shown = read.filter(~is_told).select(
         "user_id", pl.col("position_id_read").alias("position_id"), pl.lit("read").alias("source"), "basis", "since",
         "chain", "protocol", "pool", pl.lit(None, pl.String).alias("label"), "wallet_key",
@@ -171,9 +173,9 @@ def _entered(
     entered: pl.DataFrame,
     at_entry: Sequence[ChainDay],
     usd: pl.DataFrame,
-    read: pl.DataFrame,
+    pairs: pl.DataFrame,
 ) -> pl.DataFrame:
-    """Losses of the entered positions, with `position_id_read` of the one that each of them is."""
+    """Losses of the entered positions, as rows of IMPERMANENT_LOSS_SCHEMA and more."""
     now = sources.pools(sources.newest(day), day)
     # Of a deposit the day is known and not the hour, so fees count from the close of that day.
     begun = pl.concat(
@@ -183,7 +185,7 @@ def _entered(
     rows = (
         entered.join(now.drop("protocol", "coins"), on=_POOL, how="left")
         .join(begun.select(*_POOL, "entry_date", growth_0="growth"), on=[*_POOL, "entry_date"], how="left")
-        .join(_same_position(entered, read), on="position_key", how="left")
+        .join(_same_position(pairs), on="position_key", how="left")
     )
     for place in (0, 1):
         named = sources.tokens.select("chain", pl.col("address").alias(f"token{place}"), _known=pl.col("token_key"))
@@ -212,17 +214,21 @@ def _entered(
     )
 
 
-def _same_position(entered: pl.DataFrame, read: pl.DataFrame) -> pl.DataFrame:
-    """Which read position each entered one is: that of the same user in the same pool, where both are the only ones."""
+def _same_pool(entered: pl.DataFrame, read: pl.DataFrame) -> pl.DataFrame:
+    """Entered and read positions of one user in one pool, and in one wallet where the user said which."""
     own = entered.select("position_key", "user_id", "wallet_key", *_POOL)
-    pairs = own.join(read, on=["user_id", *_POOL], how="inner", suffix="_read").filter(
+    return own.join(read, on=["user_id", *_POOL], how="inner", suffix="_read").filter(
         pl.col("wallet_key").is_null() | (pl.col("wallet_key") == pl.col("wallet_key_read"))
     )
+
+
+def _same_position(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Which read position each entered one is: where both are the only ones, nobody has to guess."""
     alone = (pl.len().over("position_key") == 1) & (pl.len().over("position_id_read") == 1)
     return pairs.filter(alone).select(
-        "position_key", "position_id_read", "lower_price", "upper_price",
-        pl.col("position_id").alias("chain_position_id"), pl.col("wallet_key_read").alias("read_wallet_key"),
-        pl.col("whole_units").alias("read_units"), pl.col("all_fees_usd").alias("fees_usd"),
+        "position_key", "lower_price", "upper_price", pl.col("position_id").alias("chain_position_id"),
+        pl.col("wallet_key_read").alias("read_wallet_key"), pl.col("whole_units").alias("read_units"),
+        pl.col("all_fees_usd").alias("fees_usd"),
     )  # fmt: skip
 
 
