@@ -2,7 +2,7 @@
 
 Amounts and quantities are exact (NUMERIC), times are UTC, validity ranges half-open with null for open. The marts
 (schema `marts`) are made by publishing and are not described here. Wallets are in `wallet_models`, chains in
-`chain_models`.
+`chain_models`, ledgers in `transaction_models`.
 """
 
 from datetime import date, datetime
@@ -62,14 +62,16 @@ class Import(Base):
 
     __tablename__ = "imports"
     __table_args__ = (
-        CheckConstraint("kind in ('investments', 'prices', 'wallets', 'liquidity_positions')", name="kind"),
+        CheckConstraint(
+            "kind in ('investments', 'prices', 'wallets', 'liquidity_positions', 'transactions')", name="kind"
+        ),
         # A price file says nothing new the second time; an investment file may undo a later correction.
         Index("uq_imports_price_file", "file_hash", unique=True, postgresql_where=text("kind = 'prices'")),
         {"comment": "Files that were imported; a file that changed nothing leaves no row"},
     )
 
     import_id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    kind: Mapped[str] = mapped_column(comment="investments, prices, wallets or liquidity_positions")
+    kind: Mapped[str] = mapped_column(comment="investments, prices, wallets, liquidity_positions or transactions")
     file_name: Mapped[str] = mapped_column(comment="Name without folder")
     file_hash: Mapped[str] = mapped_column(comment="SHA-256 of the content, hexadecimal")
     n_rows: Mapped[int] = mapped_column(comment="Data rows in the file")

@@ -2,7 +2,12 @@
 
 from alembic import context
 
-from portfolio_pipelines.database import chain_models, target_models, wallet_models  # noqa: F401 (tables of Base)
+from portfolio_pipelines.database import (  # noqa: F401 (tables of Base)
+    chain_models,
+    target_models,
+    transaction_models,
+    wallet_models,
+)
 from portfolio_pipelines.database.models import SCHEMA, Base
 
 

@@ -9,7 +9,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 
-from portfolio_pipelines.database import chain_models, migrate, target_models, wallet_models  # noqa: F401 (tables of Base)
+from portfolio_pipelines.database import (  # noqa: F401 (tables of Base)
+    chain_models,
+    migrate,
+    target_models,
+    transaction_models,
+    wallet_models,
+)
 from portfolio_pipelines.database.connection import create_engine
 from portfolio_pipelines.database.migrate import upgrade
 from portfolio_pipelines.database.models import SCHEMA, Base
