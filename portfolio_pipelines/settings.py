@@ -61,6 +61,13 @@ class Settings(BaseSettings):
         default=24, ge=0, description="A quote asked for this long after the close is final."
     )
 
+    risk_free_rate: float = Field(
+        default=0.0, gt=-1, lt=1, description="A year, 0.04 = 4 %; taken off by Sharpe and Sortino ratios."
+    )
+    benchmark_assets: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Asset ids to compare portfolios with beside BTC, ETH and the S&P 500, comma separated."
+    )
+
     price_providers: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("coingecko", "defillama", "yahoo"),
         description="Live providers in order of priority, comma separated; empty for price files alone.",
@@ -73,6 +80,9 @@ class Settings(BaseSettings):
     coingecko_per_minute: float = Field(default=25, gt=0, description="Requests a minute to CoinGecko at most.")
     defillama_url: str = Field(default="https://coins.llama.fi", description="Base URL of DefiLlama's price service.")
     defillama_per_minute: float = Field(default=90, gt=0, description="Requests a minute to DefiLlama at most.")
+    defillama_yields_url: str = Field(
+        default="", description="Other base URL of DefiLlama's list of pools; empty for the real one."
+    )
     yahoo_url: str = Field(default="", description="Other base URL of Yahoo's chart service; empty for the real one.")
     yahoo_per_minute: float = Field(default=60, gt=0, description="Requests a minute to Yahoo at most.")
     request_timeout_seconds: float = Field(default=15, gt=0, description="Seconds until a provider counts as silent.")
@@ -84,7 +94,7 @@ class Settings(BaseSettings):
     def _none_when_empty(cls, value: object) -> object:
         return value or None
 
-    @field_validator("price_providers", mode="before")
+    @field_validator("price_providers", "benchmark_assets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

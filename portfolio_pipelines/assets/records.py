@@ -9,7 +9,9 @@ from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.tables import CHECK_RESULTS, CHECK_RESULTS_SCHEMA, PARTITION_LOG, PARTITION_LOG_SCHEMA
 
-BEFORE = ["benchmarks_daily", "price_restatements", "portfolio_performance"]
+BEFORE = [
+    "benchmarks_daily", "price_restatements", "portfolio_performance", "portfolio_metrics", "diversification",
+]  # fmt: skip
 
 
 @dg.multi_asset(

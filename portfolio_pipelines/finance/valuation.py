@@ -195,6 +195,24 @@ def prices_by_day(
     return result
 
 
+def converted_assets(asset_ids: Sequence[str], successions: pl.DataFrame, day: date) -> tuple[list[str], Floats]:
+    """What each asset has become by `day`, and how many units of it one unit gave.
+
+    Args:
+        asset_ids: Assets as they were bought.
+        successions: Columns asset_id, successor_id, effective_on, ratio.
+        day: The UTC day.
+
+    Raises:
+        ValueError: If the successions form a circle.
+    """
+    names = sorted({*asset_ids, *successions["asset_id"], *successions["successor_id"]})
+    places = {name: at for at, name in enumerate(names)}
+    held = np.array([places[name] for name in asset_ids], dtype=np.intp)
+    target, ratio = _converted(held, places, successions, day)
+    return [names[at] for at in target], ratio
+
+
 def _converted(
     held: NDArray[np.intp], assets: dict[str, int], successions: pl.DataFrame, day: date
 ) -> tuple[NDArray[np.intp], Floats]:

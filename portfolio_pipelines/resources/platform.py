@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from portfolio_pipelines.market.fetch import Progress
 from portfolio_pipelines.resources.chain_connections import ChainConnections
 from portfolio_pipelines.resources.database import Database
+from portfolio_pipelines.resources.figure_rules import FigureRules
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.market_data import MarketData
 from portfolio_pipelines.resources.quote_ledger import QuoteLedger
@@ -49,4 +50,5 @@ class Platform:
             "served_marts": self.served,
             "validator": VALIDATOR,
             "chains": self.chains,
+            "figure_rules": FigureRules.of(self.settings),
         }

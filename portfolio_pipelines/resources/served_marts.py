@@ -207,7 +207,7 @@ class _Publisher:
 
     def _replace_days(self, table: ServedTable, partition: str, touched: set[str], days: list[str]) -> int:
         self._database.execute(
-            f"delete from {SCHEMA}.{quoted(partition)} where date = any(%s::date[])",  # noqa: S608 a name of ours
+            f"delete from {SCHEMA}.{quoted(partition)} where {quoted(table.day)} = any(%s::date[])",  # noqa: S608 a name of ours
             (sorted(touched),),
         )
         return self._copy(table, partition, days) if days else 0
@@ -289,7 +289,7 @@ def _condition(table: ServedTable, days: Sequence[str]) -> str:
         ends = ", ".join(f"date '{day}' + interval 1 day" for day in days)
         return f" where snapshot_timestamp in ({ends})"
     literals = ", ".join(f"date '{day}'" for day in days)
-    return f" where date in ({literals})"
+    return f" where {quoted(table.day)} in ({literals})"
 
 
 @contextmanager

@@ -32,7 +32,7 @@ _POSTGRES_TYPES: Final = {
 class Storage(StrEnum):
     """How a mart is cut into Postgres partitions: a partition is replaced whole, or days of it are."""
 
-    MONTH = "month"  # by the column date
+    MONTH = "month"  # by the column date, or another one that the model's meta names as `day`
     SNAPSHOT = "snapshot"  # one partition a snapshot_timestamp
     WHOLE = "whole"  # one partition, replaced at every change
     VIEW = "view"  # no rows of its own: the model's SQL over other served marts
@@ -51,6 +51,7 @@ class ServedTable:
     not_null: Sequence[str]
     check: str | None
     query: str | None = None  # of a view
+    day: str = "date"  # the column that cuts it into months
 
     @classmethod
     def from_model(cls, model: Model) -> "ServedTable":
@@ -67,6 +68,7 @@ class ServedTable:
             meta.get("not_null", []),
             meta.get("check"),
             _query(model) if storage is Storage.VIEW else None,
+            meta.get("day", "date"),
         )
 
     @property
@@ -78,7 +80,7 @@ class ServedTable:
     def definition_hash(self) -> str:
         """Changes when the table must be made anew; a changed description alone does not."""
         columns = [(column.name, column.data_type) for column in self.columns]
-        parts = (columns, self.storage.value, self.key, self.indexes, self.not_null, self.check, self.query)
+        parts = (columns, self.storage.value, self.key, self.indexes, self.not_null, self.check, self.query, self.day)
         return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
     @property
@@ -99,7 +101,7 @@ class ServedTable:
         if self.check:
             lines.append(f"check ({self.check})")
         how = {
-            Storage.MONTH: "range (date)",
+            Storage.MONTH: f"range ({quoted(self.day)})",
             Storage.SNAPSHOT: "range (snapshot_timestamp)",
             Storage.WHOLE: f"hash ({quoted((self.key or self.indexes[0])[0])})",
         }[self.storage]
@@ -116,8 +118,8 @@ class ServedTable:
         The key of a daily table begins with the date, so that a new day goes to its end. Postgres 18 finds a user in
         it by skipping from date to date; an older one needs an index of its own.
         """
-        is_daily = "user_id" in self.key and self.key[0] == "date"
-        extra = [["user_id", "date"]] if is_daily and server_version < 180000 else []
+        is_daily = "user_id" in self.key and self.key[0] == self.day
+        extra = [["user_id", self.day]] if is_daily and server_version < 180000 else []
         return [*self.indexes, *extra]
 
     def index_partition(self, partition: str, server_version: int) -> Iterator[str]:

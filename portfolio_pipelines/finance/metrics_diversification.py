@@ -1,0 +1,79 @@
+"""How portfolios are spread over assets. No I/O, no clock, no Dagster.
+
+Belongs here: concentration of shares by worth. Correlations of assets are in `risk_correlations`.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
+
+BLOCK: Final = 4096
+"""Portfolios whose shares stand in one dense matrix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diversification:
+    """Every array has shape (portfolios,); NaN (and -1 for the asset) where nothing is priced."""
+
+    hhi: Floats  # sum of squared shares
+    effective_assets: Floats  # 1 / hhi
+    top_share: Floats
+    top_asset: Places
+    average_correlation: Floats  # pairs weighted by the product of shares; unknown pairs left out
+    n_assets: NDArray[np.int32]
+    unpriced_assets: NDArray[np.int32]
+
+
+def diversification(portfolio: Places, asset: Places, value_usd: Floats, count: int, known: Floats) -> Diversification:
+    """Spread of each portfolio.
+
+    Args:
+        portfolio: Of each holding, shape (holdings,); several holdings of one asset are added up.
+        asset: Of each holding, a place in `known`.
+        value_usd: Worth of each holding; NaN without a usable price.
+        count: Number of portfolios.
+        known: Correlations of the assets, shape (assets, assets); NaN where unknown.
+    """
+    assets = len(known)
+    result = Diversification(
+        hhi=np.full(count, np.nan),
+        effective_assets=np.full(count, np.nan),
+        top_share=np.full(count, np.nan),
+        top_asset=np.full(count, -1),
+        average_correlation=np.full(count, np.nan),
+        n_assets=np.zeros(count, np.int32),
+        unpriced_assets=np.zeros(count, np.int32),
+    )
+    others = ~np.eye(assets, dtype=bool) & np.isfinite(known)
+    matrix, pairs = np.where(others, known, 0.0), others.astype(float)
+    order = np.argsort(portfolio, kind="stable")
+    owner, held, worth = portfolio[order], asset[order], value_usd[order]
+    for first in range(0, count, BLOCK):
+        last = min(first + BLOCK, count)
+        some = slice(*np.searchsorted(owner, [first, last]))
+        at = (owner[some] - first) * assets + held[some]
+        size = (last - first) * assets
+        priced = np.isfinite(worth[some])
+        values = np.bincount(at[priced], worth[some][priced], size).reshape(last - first, assets)
+        missing = np.bincount(at[~priced], minlength=size).reshape(last - first, assets) > 0
+        total = values.sum(axis=1)
+        there = total > 0
+        shares = values / np.where(there, total, np.nan)[:, None]
+        hhi = np.einsum("ij,ij->i", shares, shares)
+        weight = np.einsum("ij,ij->i", shares @ pairs, shares)
+        together = np.einsum("ij,ij->i", shares @ matrix, shares)
+        top = np.argmax(values, axis=1)
+        out = slice(first, last)
+        result.hhi[out] = hhi
+        result.effective_assets[out] = 1 / hhi
+        result.top_share[out] = shares[np.arange(last - first), top]
+        result.top_asset[out] = np.where(there, top, -1)
+        result.average_correlation[out] = np.where(weight > 1e-12, together / np.where(weight > 0, weight, 1), np.nan)
+        result.n_assets[out] = (values > 0).sum(axis=1)
+        result.unpriced_assets[out] = missing.sum(axis=1)
+    return result
