@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from portfolio_pipelines import chain_tables, tables
+from portfolio_pipelines import allocation_tables, chain_tables, liquidity_tables, metric_tables, tables
 from portfolio_pipelines.resources.files import content_hash
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.partitions import WHOLE, partition_name
@@ -29,6 +29,14 @@ SOURCES: Final[Mapping[str, pl.Schema]] = {
     tables.SUCCESSIONS: tables.SUCCESSIONS_SCHEMA,
     tables.INVESTMENT_PERFORMANCE: tables.INVESTMENT_PERFORMANCE_SCHEMA,
     tables.PORTFOLIO_PERFORMANCE: tables.PORTFOLIO_PERFORMANCE_SCHEMA,
+    metric_tables.PORTFOLIO_METRICS: metric_tables.PORTFOLIO_METRICS_SCHEMA,
+    metric_tables.BENCHMARK_COMPARISON: metric_tables.BENCHMARK_COMPARISON_SCHEMA,
+    metric_tables.DIVERSIFICATION: metric_tables.DIVERSIFICATION_SCHEMA,
+    metric_tables.ASSET_CORRELATIONS: metric_tables.ASSET_CORRELATIONS_SCHEMA,
+    allocation_tables.ALLOCATION_TARGETS: allocation_tables.ALLOCATION_TARGETS_SCHEMA,
+    allocation_tables.REBALANCING_PLANS: allocation_tables.REBALANCING_PLANS_SCHEMA,
+    liquidity_tables.IMPERMANENT_LOSS: liquidity_tables.IMPERMANENT_LOSS_SCHEMA,
+    liquidity_tables.POOL_YIELDS: liquidity_tables.POOL_YIELDS_SCHEMA,
     tables.PARTITION_LOG: tables.PARTITION_LOG_SCHEMA,
     tables.CHECK_RESULTS: tables.CHECK_RESULTS_SCHEMA,
     chain_tables.WALLETS: chain_tables.WALLETS_SCHEMA,
