@@ -83,9 +83,9 @@ def read_investment_file(
         return InvestmentFile(table.name, table.sha256, pl.DataFrame(schema=ROWS), faults)
     if "quantity" not in cells.columns:
         cells = cells.with_columns(quantity=pl.lit(None, pl.String))
-    cells = cells.join(_moments(cells["invested_at"]), on="invested_at", how="left", maintain_order="left")
+    cells = cells.join(moments_of(cells["invested_at"]), on="invested_at", how="left", maintain_order="left")
     find_bad_texts(cells, ("user_id", "investment_id", "asset"), faults, longest=LONGEST_ID, required=True)
-    _check_moments(cells, first_day, now, faults)
+    _checkmoments_of(cells, first_day, now, faults)
     find_bad_numbers(cells, "amount_usd", faults, largest=LARGEST_AMOUNT, required=True)
     find_bad_numbers(cells, "quantity", faults, largest=LARGEST_QUANTITY, required=False)
     faults.add_rows(
@@ -106,7 +106,7 @@ def read_investment_file(
     return InvestmentFile(table.name, table.sha256, rows, faults)
 
 
-def _moments(column: pl.Series) -> pl.DataFrame:
+def moments_of(column: pl.Series) -> pl.DataFrame:
     """Each distinct text with the moment it means, UTC; null when it means none."""
     texts = column.drop_nulls().unique()
     candidates = texts.filter(texts.str.contains(MOMENT))
@@ -122,7 +122,7 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def _check_moments(cells: pl.DataFrame, first_day: date, now: datetime, faults: Faults) -> None:
+def _checkmoments_of(cells: pl.DataFrame, first_day: date, now: datetime, faults: Faults) -> None:
     moment = pl.col("moment")
     find_bad_dates(cells, "invested_at", moment.is_not_null(), faults)
     faults.add_rows(cells.filter(moment > now), lambda row: f"invested_at {row['invested_at']} is in the future")
