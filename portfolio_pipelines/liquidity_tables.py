@@ -41,6 +41,7 @@ LIQUIDITY_BASES_SCHEMA: Final = columns({**BASES})
 
 IMPERMANENT_LOSS_SCHEMA: Final = columns(
     {
+        "date": pl.Date,
         "user_id": pl.String,
         "position_id": pl.String,  # entered/<key>, or <chain>/<protocol>/<id there>/<wallet>
         "as_of": UTC_TIME,
@@ -74,6 +75,7 @@ IMPERMANENT_LOSS_SCHEMA: Final = columns(
 
 POOL_YIELDS_SCHEMA: Final = columns(
     {
+        "date": pl.Date,
         "chain": pl.String,
         "pool": pl.String,
         "protocol": pl.String,

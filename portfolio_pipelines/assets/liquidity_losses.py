@@ -142,7 +142,7 @@ def day_losses(sources: LiquidityDays, day: date, entered: pl.DataFrame, at_entr
         "chain", "protocol", "pool", pl.lit(None, pl.String).alias("label"), "wallet_key",
         pl.col("position_id").alias("chain_position_id"), *_SAME,
     )  # fmt: skip
-    rows = pl.concat([shown, own.select(shown.columns)]).with_columns(is_last_of_day=pl.lit(True))
+    rows = pl.concat([shown, own.select(shown.columns)]).with_columns(date=pl.lit(day), is_last_of_day=pl.lit(True))
     return rows.select(IMPERMANENT_LOSS_SCHEMA.names()).cast(IMPERMANENT_LOSS_SCHEMA).sort("user_id", "position_id")
 
 
@@ -151,8 +151,7 @@ def with_earlier_hours(lake: Lake, day: date, losses: pl.DataFrame) -> pl.DataFr
 
     A row of the same or a later time than the new one of its position is replaced: its block or price was.
     """
-    schema = pl.Schema({**IMPERMANENT_LOSS_SCHEMA, "date": pl.Date()})
-    known = lake.read(IMPERMANENT_LOSS, [day], schema).drop("date")
+    known = lake.read(IMPERMANENT_LOSS, [day], IMPERMANENT_LOSS_SCHEMA)
     newest = losses.select("position_id", pl.col("as_of").alias("_newest"))
     earlier = known.join(newest, on="position_id", how="left").filter(
         pl.col("_newest").is_null() | (pl.col("as_of") < pl.col("_newest"))

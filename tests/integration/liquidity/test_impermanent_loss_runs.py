@@ -106,7 +106,7 @@ def enter(database: sa.Engine, rows: str, protocol: str = "uniswap_v2") -> None:
 
 
 def losses(made: LiquidityLake, day: date, user: str, *, every_hour: bool = False) -> list[dict[str, Any]]:
-    rows = made.lake.read(IMPERMANENT_LOSS, [day], pl.Schema({**IMPERMANENT_LOSS_SCHEMA, "date": pl.Date()}))
+    rows = made.lake.read(IMPERMANENT_LOSS, [day], IMPERMANENT_LOSS_SCHEMA)
     rows = rows.filter((pl.col("user_id") == user) & (pl.col("is_last_of_day") | every_hour))
     return rows.to_dicts()
 

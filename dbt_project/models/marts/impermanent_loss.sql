@@ -1,0 +1,31 @@
+-- Every position in a pool against holding its coins. The last row of a day is the daily history, all rows of a running
+-- or past day its hourly one.
+select
+    date,
+    user_id,
+    position_id,
+    as_of,
+    is_last_of_day,
+    source,
+    basis,
+    since,
+    chain,
+    protocol,
+    pool,
+    label,
+    chain_position_id,
+    entry_price,
+    price,
+    price_ratio,
+    lower_price,
+    upper_price,
+    in_range,
+    il_pct,
+    il_usd,
+    fees_usd,
+    net_usd,
+    hodl_value_usd,
+    position_value_usd,
+    reason,
+    is_stale
+from {{ ref('fct_impermanent_loss') }}

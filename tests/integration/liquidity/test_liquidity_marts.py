@@ -1,0 +1,159 @@
+"""Liquidity in the marts: history by day and hour, totals of users, pools with what a provider says of them."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from portfolio_pipelines import tables
+from portfolio_pipelines.assets.impermanent_loss import advance_bases
+from portfolio_pipelines.assets.liquidity_frames import read_positions
+from portfolio_pipelines.assets.liquidity_losses import LiquidityDays, day_losses, with_earlier_hours
+from portfolio_pipelines.chain_tables import CHAIN_READS, CHAIN_READS_SCHEMA, DEFI_POSITIONS, POOL_STATES
+from portfolio_pipelines.liquidity_tables import (
+    IMPERMANENT_LOSS,
+    LIQUIDITY_BASES,
+    LIQUIDITY_BASES_SCHEMA,
+    LIQUIDITY_POSITIONS_SCHEMA,
+    POOL_YIELDS,
+    POOL_YIELDS_SCHEMA,
+)
+from portfolio_pipelines.resources.dbt_build import DbtProject
+from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.warehouse import Warehouse
+from tests.integration.liquidity.liquidity_lake import D1, D3, D4, DAYS, PAIR, RANGE_POOL, LiquidityLake
+
+ENTERED = pl.DataFrame(
+    [
+        {
+            "position_key": 9, "user_id": "cleo", "chain": "ethereum", "pool": PAIR, "protocol": "uniswap_v2",
+            "coins": 2, "entry_date": D1, "entry_price": 2000.0, "label": "percent only",
+        },
+        {
+            "position_key": 10, "user_id": "cleo", "chain": "ethereum", "pool": PAIR, "protocol": "uniswap_v2",
+            "coins": 2, "entry_date": D1, "entry_price": 2000.0, "amount0": 1.0, "amount1": 2000.0,
+        },
+    ],
+    schema=LIQUIDITY_POSITIONS_SCHEMA,
+)  # fmt: skip
+
+
+def lose(lake: Lake) -> None:
+    """What the assets do, without a database."""
+    read, pools = LiquidityDays.of(lake, DEFI_POSITIONS), LiquidityDays.of(lake, POOL_STATES)
+    bases = pl.DataFrame(schema=LIQUIDITY_BASES_SCHEMA)
+    for day in DAYS:
+        bases = advance_bases(bases, read_positions(read.positions(read.newest(day), day), read.tokens), day)
+        lake.replace(LIQUIDITY_BASES, day, bases)
+        losses = day_losses(pools, day, ENTERED, [(D1, "ethereum")])
+        lake.replace(IMPERMANENT_LOSS, day, with_earlier_hours(lake, day, losses))
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    """A warehouse built on the small lake, whose last day was also read at nine in the morning."""
+    folder = tmp_path_factory.mktemp("liquidity")
+    made = LiquidityLake(Lake(folder / "lake"))
+    made.write()
+    for day in DAYS:
+        read = {"as_of": datetime(day.year, day.month, day.day, 23, tzinfo=UTC), "status": "ok", "is_close": True}
+        made.lake.replace_chain(CHAIN_READS, day, "ethereum", pl.DataFrame([read], schema=CHAIN_READS_SCHEMA))
+    made.write_day(D4, time(9))
+    lose(made.lake)
+    made.write_day(D4)
+    lose(made.lake)
+    yields = {
+        "date": D4, "chain": "ethereum", "pool": PAIR, "protocol": "uniswap_v2", "tvl_usd": 9e8, "volume_usd_1d": 1e6,
+        "fee_apy": 0.12, "llama_pool": "x", "known_at": datetime(2025, 2, 2, 12, tzinfo=UTC),
+    }  # fmt: skip
+    made.lake.replace(POOL_YIELDS, D4, pl.DataFrame([yields], schema=POOL_YIELDS_SCHEMA))
+    project = DbtProject(folder / "dbt", folder / "build" / "warehouse.duckdb")
+    warehouse = Warehouse(folder / "warehouse.duckdb", made.lake, project)
+    build = warehouse.build()
+    assert {result.status for result in build.results} <= {"success", "pass"}
+    return warehouse
+
+
+def rows(warehouse: Warehouse, query: str) -> list[tuple[Any, ...]]:
+    with warehouse.connect() as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_the_history_has_every_day_and_the_hours_of_the_last_one(warehouse: Warehouse) -> None:
+    found = rows(
+        warehouse,
+        "select date, hour(as_of), is_last_of_day, round(il_pct, 6), reason from marts.impermanent_loss "
+        "where user_id = 'ann' order by as_of",
+    )
+    assert [(row[0], row[1], row[2]) for row in found] == [
+        *((day, 23, True) for day in DAYS[:3]), (D4, 9, False), (D4, 23, True),
+    ]  # fmt: skip
+    assert found[2][3:] == (-20, None)
+
+
+def test_totals_are_the_sums_of_what_is_known_and_count_what_is_not(warehouse: Warehouse) -> None:
+    ((il, fees, net, hodl, percent, positions, without),) = rows(
+        warehouse,
+        "select il_usd, fees_usd, net_usd, hodl_value_usd, il_pct, positions, positions_without_usd "
+        f"from marts.impermanent_loss_totals where user_id = 'cleo' and date = date '{D3}'",
+    )
+    assert (il, fees, net, hodl, percent) == pytest.approx((-2000, 800, -1200, 10_000, -20))
+    assert (positions, without) == (2, 1)
+    out_of_range = rows(
+        warehouse,
+        "select positions_out_of_range, positions from marts.impermanent_loss_totals "
+        "where user_id = 'bob' order by date",
+    )
+    assert out_of_range == [(0, 2), (0, 2), (1, 2), (0, 2)]
+
+
+def test_a_pool_is_worth_its_reserves_and_the_provider_is_quoted_beside(warehouse: Warehouse) -> None:
+    found = rows(
+        warehouse,
+        "select date, price, tvl_usd, fee, provider_tvl_usd, volume_usd_1d, volume_usd_7d, fee_apr "
+        f"from marts.pool_states where pool = '{PAIR}' order by date",
+    )
+    assert found[0][1:4] == pytest.approx((2000, 20_000 * 2000**0.5, 0.003), rel=1e-6)
+    assert found[0][4:] == (None, None, None, None)
+    assert found[3][4:] == (9e8, 1e6, None, 0.12)
+    ((price, fee),) = rows(
+        warehouse, f"select price, fee from marts.pool_states where pool = '{RANGE_POOL}' and date = date '{D1}'"
+    )
+    assert (price, fee) == (pytest.approx(2000, rel=1e-4), 0.0005)
+
+
+def test_coins_in_pools_show_their_loss_in_the_portfolio(warehouse: Warehouse) -> None:
+    current = dict(
+        rows(
+            warehouse,
+            "select user_id || right(asset_id, 2), il_pct from marts.current_impermanent_loss order by all",
+        )
+    )
+    daily = dict(
+        rows(
+            warehouse,
+            "select user_id || protocol, il_pct from marts.impermanent_loss "
+            f"where is_last_of_day and date = date '{D4}'",
+        )
+    )
+    assert current["anna0"] == pytest.approx(daily["annuniswap_v2"])
+    assert current["boba0"] == pytest.approx(daily["bobuniswap_v3"])
+    assert current["bobd0"] == pytest.approx(daily["bobcurve"])
+    assert daily["bobuniswap_v3"] < current["bobc0"] < daily["bobcurve"]
+
+
+def test_a_build_after_a_change_is_the_build_from_nothing(warehouse: Warehouse, tmp_path: Path) -> None:
+    marts = ("impermanent_loss", "impermanent_loss_totals", "pool_states", "current_impermanent_loss")
+    before = {mart: rows(warehouse, f"select * from marts.{mart} order by all") for mart in marts}
+    prices = warehouse.lake.read(tables.PRICES, [D3], tables.PRICES_SCHEMA)
+    cheaper = pl.when(pl.col("asset_id") == "coingecko:ethereum").then(7000.0).otherwise("close_usd")
+    warehouse.lake.replace(tables.PRICES, D3, prices.with_columns(close_usd=cheaper))
+    lose(warehouse.lake)
+    warehouse.build()
+    after = {mart: rows(warehouse, f"select * from marts.{mart} order by all") for mart in marts}
+    warehouse.build(full=True)
+    assert {mart: rows(warehouse, f"select * from marts.{mart} order by all") for mart in marts} == after
+    assert after["pool_states"] != before["pool_states"]
