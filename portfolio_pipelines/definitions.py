@@ -7,9 +7,11 @@ import dagster as dg
 
 from portfolio_pipelines.assets import (
     chain_core,
+    impermanent_loss,
     onchain,
     operational,
     performance,
+    pool_yields,
     prices,
     reconciliation,
     records,
@@ -43,6 +45,7 @@ def build_defs(
             *dg.load_assets_from_modules(
                 [operational, prices, performance, onchain, token_trust, chain_core, reconciliation, records]
             ),
+            *dg.load_assets_from_modules([impermanent_loss, pool_yields]),
             build_marts_asset(project),
             build_published_asset(mart_keys(project)),
         ],

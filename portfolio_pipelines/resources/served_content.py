@@ -68,6 +68,10 @@ class WarehouseContent:
             "portfolio_breakdown": self._breakdown,
             "balance_reconciliation": lambda: self._chain_days(table.name, self._tokens, self._wallets),
             "pool_states_daily": lambda: self._chain_days("pool_states", self._tokens, self._prices, self._states),
+            "pool_states": lambda: self._chain_days(
+                "pool_states", self._tokens, self._prices, self._states, self._yields
+            ),
+            "impermanent_loss_totals": lambda: self._days("impermanent_loss"),
         }
         if table.name in special:
             return Content(special[table.name]())
@@ -125,6 +129,9 @@ class WarehouseContent:
 
     def _prices(self, day: str) -> str:
         return str(self._files.get(("prices_daily", day), ""))
+
+    def _yields(self, day: str) -> str:
+        return self._files.get(("pool_yields", day), "")
 
     def _newest_day(self) -> str:
         newest = self._value("select max(date) from intermediate.days where is_newest")
