@@ -143,7 +143,7 @@ def cheapest_plan(wishes: Wishes) -> Optimum:
         raise NoPlanError(msg)
     trades, objective = solved
     swaps = tuple(paired_by_place(trades, wishes.places))
-    gas = sum(gas_of_swap(wishes, seller, buyer) for seller, buyer, _ in swaps)
+    gas = float(sum(gas_of_swap(wishes, seller, buyer) for seller, buyer, _ in swaps))
     lost = float(wishes.slippage.of(trades).sum())
     return Optimum(trades, swaps, gas, lost, objective, is_complete)
 
