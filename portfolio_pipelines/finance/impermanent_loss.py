@@ -26,8 +26,7 @@ def constant_product_loss(ratio: ArrayLike) -> Floats:
     """Loss of a pool that keeps x * y.
 
     The usual form, 2 sqrt(r) / (1 + r) - 1, loses all digits near r = 1 and is NaN at infinity. This one is the same:
-    -(sqrt(r) - 1)^2 / (1 + r), with sqrt(r) - 1 = (r - 1) / (sqrt(r) + 1), exact in its difference. r and 1 / r lose
-    the same, which keeps what is squared small.
+    -(sqrt(r) - 1)^2 / (1 + r), with sqrt(r) - 1 = (r - 1) / (sqrt(r) + 1), exact in its difference.
 
     Args:
         ratio: Price now / price on entry, any shape.
@@ -40,10 +39,8 @@ def constant_product_loss(ratio: ArrayLike) -> Floats:
 
 def _constant_product_loss(given: Floats) -> Floats:
     with np.errstate(all="ignore"):
-        small = np.where(given > 1, 1 / given, given)
-        root = np.where(given > 1, (1 - given) / given, given - 1) / (np.sqrt(small) + 1)
-        root = np.where(np.isinf(given), -1.0, root)
-        return np.asarray(np.where(given >= 0, -(root**2) / (1 + small), np.nan))
+        root = (given - 1) / (np.sqrt(given) + 1)
+        return np.where(np.isposinf(given), -1.0, -(root / (1 + given)) * root)
 
 
 def weighted_loss(ratios: ArrayLike, weights: ArrayLike) -> Floats:
