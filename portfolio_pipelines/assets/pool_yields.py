@@ -20,8 +20,6 @@ from portfolio_pipelines.resources.market_data import MarketData
 from portfolio_pipelines.resources.partitions import frame_fingerprint
 
 YIELDS_VERSION = "1"
-PER_MINUTE = 6.0
-"""The list is 12 MB; DefiLlama makes it anew once an hour."""
 
 
 @dg.asset(
@@ -51,7 +49,7 @@ def pool_yields(
     if now.date() not in days_of(context) or wanted.is_empty() or "defillama" not in market.settings.price_providers:
         return dg.MaterializeResult(metadata=written(found, asked=False))
     settings = market.settings
-    limiter = Limiter(NAME, PER_MINUTE, DatabaseReservations(database.engine))
+    limiter = Limiter(NAME, settings.defillama_per_minute, DatabaseReservations(database.engine))
     listed = DefiLlamaYields(limiter, url=settings.defillama_yields_url).fetch()
     if isinstance(listed, Failure):
         context.log.warning("pools of DefiLlama: %s: %s", listed.outcome.value, listed.detail)

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import psycopg
 import pytest
+import sqlalchemy as sa
 
 from portfolio_pipelines import tables
 from portfolio_pipelines.assets.impermanent_loss import advance_bases
 from portfolio_pipelines.assets.liquidity_frames import read_positions
 from portfolio_pipelines.assets.liquidity_losses import LiquidityDays, day_losses, with_earlier_hours
 from portfolio_pipelines.chain_tables import CHAIN_READS, CHAIN_READS_SCHEMA, DEFI_POSITIONS, POOL_STATES
+from portfolio_pipelines.database.connection import url_text
 from portfolio_pipelines.liquidity_tables import (
     IMPERMANENT_LOSS,
     LIQUIDITY_BASES,
@@ -23,6 +26,7 @@ from portfolio_pipelines.liquidity_tables import (
 )
 from portfolio_pipelines.resources.dbt_build import DbtProject
 from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.served_marts import publish
 from portfolio_pipelines.resources.warehouse import Warehouse
 from tests.integration.liquidity.liquidity_lake import D1, D3, D4, DAYS, PAIR, RANGE_POOL, LiquidityLake
 
@@ -39,6 +43,9 @@ ENTERED = pl.DataFrame(
     ],
     schema=LIQUIDITY_POSITIONS_SCHEMA,
 )  # fmt: skip
+
+
+MARTS = ("impermanent_loss", "impermanent_loss_totals", "pool_states", "current_impermanent_loss")
 
 
 def lose(lake: Lake) -> None:
@@ -146,14 +153,33 @@ def test_coins_in_pools_show_their_loss_in_the_portfolio(warehouse: Warehouse) -
 
 
 def test_a_build_after_a_change_is_the_build_from_nothing(warehouse: Warehouse, tmp_path: Path) -> None:
-    marts = ("impermanent_loss", "impermanent_loss_totals", "pool_states", "current_impermanent_loss")
-    before = {mart: rows(warehouse, f"select * from marts.{mart} order by all") for mart in marts}
+    before = {mart: rows(warehouse, f"select * from marts.{mart} order by all") for mart in MARTS}
     prices = warehouse.lake.read(tables.PRICES, [D3], tables.PRICES_SCHEMA)
     cheaper = pl.when(pl.col("asset_id") == "coingecko:ethereum").then(7000.0).otherwise("close_usd")
     warehouse.lake.replace(tables.PRICES, D3, prices.with_columns(close_usd=cheaper))
     lose(warehouse.lake)
     warehouse.build()
-    after = {mart: rows(warehouse, f"select * from marts.{mart} order by all") for mart in marts}
+    after = {mart: rows(warehouse, f"select * from marts.{mart} order by all") for mart in MARTS}
     warehouse.build(full=True)
-    assert {mart: rows(warehouse, f"select * from marts.{mart} order by all") for mart in marts} == after
+    assert {mart: rows(warehouse, f"select * from marts.{mart} order by all") for mart in MARTS} == after
     assert after["pool_states"] != before["pool_states"]
+
+
+def test_the_portfolio_shows_the_loss_beside_its_liquidity(warehouse: Warehouse) -> None:
+    found = rows(
+        warehouse,
+        "select token, cast(il_pct as double), (select il_pct from marts.current_impermanent_loss as losses "
+        "where losses.user_id = assets.user_id and losses.asset_id = assets.asset_id) "
+        "from marts.portfolio_assets as assets where user_id = 'bob' and asset_type = 'lp_position' order by token",
+    )
+    assert [row[0] for row in found] == ["a0", "c0", "d0", "e0"]
+    assert [row[1] for row in found] == pytest.approx([row[2] for row in found], abs=1e-4)
+
+
+def test_postgres_serves_the_same_rows(warehouse: Warehouse, empty_database: sa.Engine) -> None:
+    url = url_text(empty_database.url.set(drivername="postgresql"))
+    publish(warehouse, url)
+    with psycopg.connect(url) as postgres:
+        for mart in (*MARTS, "portfolio_assets"):
+            served = postgres.execute(f"select * from marts.{mart}").fetchall()
+            assert sorted(map(str, served)) == sorted(map(str, rows(warehouse, f"select * from marts.{mart}"))), mart
