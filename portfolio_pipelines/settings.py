@@ -47,6 +47,11 @@ class Settings(BaseSettings):
         default=7, ge=0, description="Days a token is still priced after the last wallet let it go."
     )
 
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis that holds the last good balances in front of the lake, redis://…; none is needed.",
+    )
+
     first_day: date = Field(default=date(2013, 1, 1), description="First daily partition; no investment can be older.")
     tolerance: float = Field(default=0.03, gt=0, lt=1, description="Relative spread within which quotes agree.")
     max_stale_days: int = Field(

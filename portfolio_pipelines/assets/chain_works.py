@@ -211,12 +211,18 @@ class MetTokens:
         return dict(keys.select("address", "token_key").iter_rows())
 
 
+def asset_id_of(chain: Chain, token: str) -> str:
+    """The id of a token of a chain, or of its coin (NATIVE)."""
+    if token == NATIVE:
+        return chain.native_asset_id
+    return token_asset_id(chain.chain_id, token) if chain.family == "evm" else solana_token_asset_id(token)
+
+
 def _met(chain: Chain, token: str, facts: Mapping[str, Any], block: int | None) -> dict[str, Any]:
-    is_evm = chain.family == "evm"
     return {
         "chain_id": chain.chain_id,
         "address": token,
-        "asset_id": token_asset_id(chain.chain_id, token) if is_evm else solana_token_asset_id(token),
+        "asset_id": asset_id_of(chain, token),
         "symbol": facts.get("symbol"),
         "name": facts.get("name"),
         "decimals": facts.get("decimals"),

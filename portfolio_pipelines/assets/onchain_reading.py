@@ -15,16 +15,26 @@ import polars as pl
 
 from portfolio_pipelines.assets.chain_reading import ChainDayReader, ChainDayRows
 from portfolio_pipelines.assets.chain_work import ChainWork
-from portfolio_pipelines.assets.chain_works import MetTokens, chain_works
-from portfolio_pipelines.chain_tables import CHAIN_READS, DEFI_POSITIONS, POOL_STATES, RECEIPT_RATIOS, WALLET_BALANCES
+from portfolio_pipelines.assets.chain_works import MetTokens, asset_id_of, chain_works
+from portfolio_pipelines.chain_tables import (
+    CHAIN_READS,
+    DEFI_POSITIONS,
+    POOL_STATES,
+    RECEIPT_RATIOS,
+    WALLET_ACTIVITY,
+    WALLET_BALANCES,
+)
 from portfolio_pipelines.chains.chain_reading import ChainReader
+from portfolio_pipelines.chains.last_good_balances import LakeBalances, LastGoodBalances, WalletBalances
 from portfolio_pipelines.chains.price_assets import price_asset
+from portfolio_pipelines.chains.rpc.node import Block
 from portfolio_pipelines.database.chain_tokens import chain_tokens_frame
 from portfolio_pipelines.database.held_assets import HELD_ASSETS_SCHEMA, record_held_assets
 from portfolio_pipelines.database.token_trust import quarantine_frame, whitelist_frame
 from portfolio_pipelines.resources.chain_connections import ChainConnections
 from portfolio_pipelines.resources.database import CHAIN_WRITER_LOCK, Database
 from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.last_good import by_wallet, last_good_balances
 from portfolio_pipelines.resources.partitions import PartitionWriter, fingerprint
 
 READING_VERSION: Final = "1"
@@ -116,14 +126,22 @@ class OnchainReading:
 
         async def one(work: ChainWork, reader: ChainReader) -> list[ChainDay]:
             async with room:
-                return await self._read_chain(work, reader, due[work.chain.slug], writer)
+                return await self._read_chain(work, reader, due[work.chain.slug], writer, cache)
 
-        async with self.connections.readers([work.chain for work in works.values()]) as readers:
+        async with (
+            last_good_balances(self.connections.settings, self.lake) as cache,
+            self.connections.readers([work.chain for work in works.values()]) as readers,
+        ):
             answers = await asyncio.gather(*(one(work, readers[slug]) for slug, work in works.items()))
         return [day for answer in answers for day in answer]
 
     async def _read_chain(
-        self, work: ChainWork, reader: ChainReader, days: Sequence[date], writer: PartitionWriter
+        self,
+        work: ChainWork,
+        reader: ChainReader,
+        days: Sequence[date],
+        writer: PartitionWriter,
+        cache: LastGoodBalances,
     ) -> list[ChainDay]:
         slug, now = work.chain.slug, self.clock()
         days_of_chain = ChainDayReader(self.lake, work, reader, MetTokens(self.database), now)
@@ -135,6 +153,8 @@ class OnchainReading:
                 logger.exception("%s on %s", slug, day)
                 rows = days_of_chain.without_answer(day, f"{type(error).__name__}: {error}")
             done.append(self._write(work, day, rows, writer))
+            if rows.block is not None and not isinstance(cache, LakeBalances):
+                await cache.keep(work.chain.slug, _last_good(work, rows, rows.block))
             self.log(_told(done[-1]))
         return done
 
@@ -179,6 +199,12 @@ class OnchainReading:
             pl.col("held_until").max(),
         )
         record_held_assets(self.database.engine, spans.sort("asset_id"))
+
+
+def _last_good(work: ChainWork, rows: ChainDayRows, block: Block) -> dict[str, WalletBalances]:
+    """The state after a good read, for those who ask for single wallets."""
+    assets = {key: asset_id_of(work.chain, token) for token, key in work.token_keys.items()}
+    return by_wallet(rows.tables[WALLET_BALANCES], work.wallets, rows.tables[WALLET_ACTIVITY], assets, block)
 
 
 def _told(one: ChainDay) -> str:

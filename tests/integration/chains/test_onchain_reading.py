@@ -1,5 +1,6 @@
 """Several chains through the settings, the database and the lake, on local chains in the place of real ones."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
+from portfolio_pipelines.assets.chain_core import TABLES as TABLES_OF_CORE
 from portfolio_pipelines.assets.chain_core import core_frames
 from portfolio_pipelines.assets.chain_days import box
 from portfolio_pipelines.assets.onchain import TABLES, read_chains
@@ -22,6 +24,7 @@ from portfolio_pipelines.chain_tables import (
     WALLET_BALANCES,
     WALLET_BALANCES_SCHEMA,
 )
+from portfolio_pipelines.chains.last_good_balances import WalletBalances
 from portfolio_pipelines.chains.protocols.pools import PoolFacts
 from portfolio_pipelines.database.chain_tokens import chain_tokens_frame, ensure_tokens
 from portfolio_pipelines.database.connection import url_text
@@ -31,10 +34,12 @@ from portfolio_pipelines.database.wallet_import import import_wallets
 from portfolio_pipelines.resources.chain_connections import ChainConnections
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.last_good import last_good_balances
 from portfolio_pipelines.settings import Settings
 from tests.contracts.anvil import Anvil
 from tests.contracts.artifacts import Artifact, Contract, deploy, place_multicall3
 from tests.contracts.uniswap import add_liquidity, deploy_uniswap_v2_factory, new_pair, two_tokens
+from tests.integration.chains.redis_server import RedisServer
 
 ANN, BEN = "0x" + "a1" * 20, "0x" + "b2" * 20
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -81,6 +86,11 @@ class Two:
         pairs = [(day, chain) for day in days or (self.today,) for chain in self.urls]
         done = OnchainReading(self.lake, self.database, self.connections, "run").read(pairs)
         return {(one.day, one.chain): one.status for one in done}
+
+    def copy_core(self) -> None:
+        """Copy wallets, chains and tokens into the lake, as a run does."""
+        for name, frame in core_frames(self.database, self.connections).items():
+            self.lake.replace_table(TABLES_OF_CORE[name][0], frame)
 
     def held(self, chain: str, day: date | None = None) -> dict[tuple[int, str], int]:
         """Balances by wallet and symbol."""
@@ -178,6 +188,28 @@ def test_a_closed_day_is_due_until_it_was_read_at_its_close(two: Two) -> None:
     assert set(two.read(yesterday).values()) == {"failed"}, "the chains began today: there is no block that old"
     assert (yesterday, "mode") in due()
     assert (yesterday, "mode") not in due(now + timedelta(days=8)), "nothing is asked for ever"
+
+
+def test_the_last_good_balances_are_found_in_redis_and_in_the_lake_when_it_is_gone(two: Two, tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    try:
+        two.settings = Settings(**{**two.settings.model_dump(), "redis_url": server.url}, _env_file=None)
+        two.read()
+        keys = {key.decode().rpartition(":balances:1:")[2] for key in server.client().keys("*")}
+        assert keys == {f"abstract:{ANN}", f"mode:{ANN}", f"mode:{BEN}"}
+        found = asyncio.run(last_good(two))
+    finally:
+        server.kill()
+    assert found[BEN].raw == {"eip155:34443/slip44:60": 7 * 10**18}
+    assert found[ANN].raw == {f"eip155:34443/erc20:{two.other.address}": 55}
+    two.copy_core()
+    assert asyncio.run(last_good(two)) == found, "Redis is only a faster way to what the lake says"
+
+
+async def last_good(two: Two) -> dict[str, WalletBalances]:
+    async with last_good_balances(two.settings, two.lake) as known:
+        return await known.of("mode", [ANN, BEN])
 
 
 def test_nothing_is_read_for_nobody(two: Two) -> None:
