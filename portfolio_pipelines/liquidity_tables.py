@@ -7,7 +7,6 @@ from typing import Final
 
 import polars as pl
 
-from portfolio_pipelines.finance.impermanent_loss_bases import BASES
 from portfolio_pipelines.tables import UTC_TIME, columns
 
 LIQUIDITY_POSITIONS: Final = "core/liquidity_positions"
@@ -36,8 +35,34 @@ LIQUIDITY_POSITIONS_SCHEMA: Final = columns(
 )
 """Every position that was ever entered, as it was said last. One that was removed stays: what was does not change."""
 
-LIQUIDITY_BASES_SCHEMA: Final = columns({**BASES})
-"""`finance.impermanent_loss_bases`. One row a coin of each position that was read, at the close of the day."""
+LIQUIDITY_BASES_SCHEMA: Final = columns(
+    {
+        "chain": pl.String,
+        "wallet_key": pl.Int32,
+        "protocol": pl.String,
+        "position_id": pl.String,
+        "pool": pl.String,
+        "place": pl.Int16,  # of the coin among the position's, from 0
+        "token_key": pl.Int32,
+        "held": pl.Float64,  # whole units, without fees that are kept apart; null while the coin's decimals are unknown
+        "fees": pl.Float64,  # whole units of fees that are kept apart and wait to be collected
+        "units": pl.Float64,  # of the position: shares, or liquidity in whole units
+        "growth": pl.Float64,  # of a unit by fees that stay in the pool; null when unknown
+        "price": pl.Float64,  # of coin 0 in coin 1 in the pool; null where a pool has no such price
+        "lower_price": pl.Float64,  # of the range; null without one
+        "upper_price": pl.Float64,
+        "in_range": pl.Boolean,  # null without a range
+        "as_of": UTC_TIME,
+        "is_stale": pl.Boolean,  # not read on the day, or carried because the newest read failed
+        "deposited": pl.Float64,  # whole units put in for the units that are there now
+        "collected": pl.Float64,  # whole units of fees that were seen waiting and are gone, at least
+        "fees_before": pl.Float64,  # whole units that waited when the comparison began
+        "grown_units": pl.Float64,  # units times their growth when they were put in; null when unknown
+        "entry_price": pl.Float64,  # geometric mean over the units; null where a pool has no price
+        "since": pl.Date,  # day of the first read
+    }
+)
+"""What positions that were read are compared with, one row a coin, at the close of the day (`BASES` of finance)."""
 
 IMPERMANENT_LOSS_SCHEMA: Final = columns(
     {

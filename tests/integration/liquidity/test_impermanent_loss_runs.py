@@ -22,7 +22,13 @@ from portfolio_pipelines.database.liquidity import liquidity_positions_frame, re
 from portfolio_pipelines.database.liquidity_import import import_liquidity
 from portfolio_pipelines.database.wallet_import import import_wallets
 from portfolio_pipelines.finance.impermanent_loss import concentrated_loss
-from portfolio_pipelines.liquidity_tables import IMPERMANENT_LOSS, IMPERMANENT_LOSS_SCHEMA, LIQUIDITY_BASES
+from portfolio_pipelines.finance.impermanent_loss_bases import BASES
+from portfolio_pipelines.liquidity_tables import (
+    IMPERMANENT_LOSS,
+    IMPERMANENT_LOSS_SCHEMA,
+    LIQUIDITY_BASES,
+    LIQUIDITY_BASES_SCHEMA,
+)
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.partitions import frame_fingerprint
@@ -281,6 +287,10 @@ def test_wallets_that_are_not_watched_any_more_lose_nothing_more(run: Run, made:
     made.write_dimensions()
     run()
     assert [len(losses(made, day, "ann")) for day in DAYS] == [1, 1, 0, 0]
+
+
+def test_the_table_of_bases_is_what_finance_computes() -> None:
+    assert dict(LIQUIDITY_BASES_SCHEMA) == dict(BASES)
 
 
 def test_days_before_any_liquidity_have_no_files(run: Run, made: LiquidityLake) -> None:
