@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from portfolio_pipelines.commands.explain_app import explain_command
+from portfolio_pipelines.commands.targets_apps import plan, plans, targets
 from portfolio_pipelines.commands.watched_apps import liquidity, tokens, wallets
 
 app = typer.Typer(
@@ -25,6 +27,10 @@ app.add_typer(prices, name="prices")
 app.add_typer(wallets, name="wallets")
 app.add_typer(liquidity, name="liquidity")
 app.add_typer(tokens, name="tokens")
+app.command("explain")(explain_command)
+app.add_typer(targets, name="targets")
+app.add_typer(plans, name="plans")
+app.command()(plan)
 
 From = Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day, YYYY-MM-DD.")]
 To = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, YYYY-MM-DD; default yesterday (UTC).")]
@@ -36,6 +42,13 @@ class Part(StrEnum):
 
     ONCHAIN = "onchain"
     INVESTMENTS = "investments"
+
+
+class MetricDays(StrEnum):
+    """Which days of a run have metrics."""
+
+    MONTH_ENDS = "month-ends"
+    EVERY_DAY = "every-day"
 
 
 class Format(StrEnum):
@@ -179,6 +192,9 @@ def run(
         typer.Option("--users", metavar="USER", help="Start at these users' first purchase and show them; repeatable."),
     ] = None,
     only: Annotated[Part | None, typer.Option("--only", help="Only this part, and the marts.")] = None,
+    metrics: Annotated[
+        MetricDays, typer.Option("--metrics", help="Days that get metrics: month ends and the last day, or all.")
+    ] = MetricDays.MONTH_ENDS,
 ) -> None:
     """Read the chains, bring every day that is due up to date, then marts and publication.
 
@@ -191,7 +207,11 @@ def run(
     from portfolio_pipelines.commands.console import readable_errors
 
     with readable_errors():
-        bring_up(start, end, users or [], chains=only is not Part.INVESTMENTS, investments=only is not Part.ONCHAIN)
+        bring_up(
+            start, end, users or [],
+            chains=only is not Part.INVESTMENTS, investments=only is not Part.ONCHAIN,
+            every_day=metrics is MetricDays.EVERY_DAY,
+        )  # fmt: skip
 
 
 @app.command()

@@ -13,6 +13,7 @@ from portfolio_pipelines.assets import (
     performance,
     pool_yields,
     prices,
+    rebalancing,
     reconciliation,
     records,
     token_trust,
@@ -46,8 +47,9 @@ def build_defs(
                 [operational, prices, performance, onchain, token_trust, chain_core, reconciliation, records]
             ),
             *dg.load_assets_from_modules([impermanent_loss, pool_yields]),
+            *dg.load_assets_from_modules([rebalancing]),
             build_marts_asset(project),
-            build_published_asset(mart_keys(project)),
+            build_published_asset([*mart_keys(project), dg.AssetKey("rebalancing_plans")]),
         ],
         asset_checks=dg.load_asset_checks_from_modules([expectations, price_checks, performance_checks, chain_checks]),
         jobs=[daily_job, onchain_job, serve_job],

@@ -34,6 +34,7 @@ serve_job = dg.define_asset_job(
     SERVE_JOB_NAME,
     selection=dg.AssetSelection.groups("marts", "served")
     | dg.AssetSelection.assets("token_quarantine", "balance_reconciliation", *chain_core.TABLES)
+    | dg.AssetSelection.assets("allocation_targets", "chain_fees", "rebalancing_plans")
     | _JUDGED,
     description="Marts and their publication alone, from what the lake holds.",
     tags={"portfolio/writes": "lake"},

@@ -7,6 +7,8 @@ from typing import Final
 
 import dagster as dg
 
+from portfolio_pipelines.assets.metrics import EVERY_DAY, WHICH_DAYS_TAG
+from portfolio_pipelines.assets.rebalancing import targets_changed
 from portfolio_pipelines.automation.chain_planning import chain_tables_changed
 from portfolio_pipelines.automation.instance import open_instance, process_tags
 from portfolio_pipelines.automation.jobs import DAILY_JOB_NAME, RANGE_END, RANGE_START, SERVE_JOB_NAME
@@ -44,9 +46,17 @@ def first_purchase(platform: Platform, users: Sequence[str] = ()) -> date | None
 
 
 def bring_up_to_date(
-    platform: Platform, progress: RunProgress, start: date, end: date, *, only_missing: bool = False
+    platform: Platform,
+    progress: RunProgress,
+    start: date,
+    end: date,
+    *,
+    only_missing: bool = False,
+    every_day: bool = False,
 ) -> RunReport:
     """Materialise what is due in [start, end], both included, then marts and publication; nothing else is touched.
+
+    With `every_day` the whole range is run, and each of its days gets metrics; else month ends and the last day.
 
     Days that give the index a close to carry over are run along: who starts on a weekend is compared with Friday.
 
@@ -66,8 +76,11 @@ def bring_up_to_date(
         platform.market.refresh(days, datetime.now(UTC), progress.notes.append)
     plan = make_plan(days, platform.lake, platform.database, platform.market, only_missing=only_missing)
     window = plan.window
+    if every_day:
+        window = (min(start, window[0]), max(end, window[1])) if window else (start, end)
     if window is not None:
         tags = {RANGE_START: window[0].isoformat(), RANGE_END: window[1].isoformat()}
+        tags |= {WHICH_DAYS_TAG: EVERY_DAY} if every_day else {}
         run_id = execute(platform, progress, DAILY_JOB_NAME, tags)
     else:
         return serve(platform, progress, plan)
@@ -81,7 +94,10 @@ def serve(platform: Platform, progress: RunProgress, plan: Plan | None = None) -
         CommandError: If the run fails.
     """
     run_id = None
-    if chain_tables_changed(platform.lake, platform.database, platform.chains) or not platform.warehouse.is_current():
+    is_changed = chain_tables_changed(platform.lake, platform.database, platform.chains) or targets_changed(
+        platform.lake, platform.database
+    )
+    if is_changed or not platform.warehouse.is_current():
         run_id = execute(platform, progress, SERVE_JOB_NAME, {})
     else:
         platform.served.publish()  # nothing to do, unless the last run was killed between marts and publication

@@ -46,7 +46,7 @@ def test_the_marts_wait_for_every_core_table(marts: dg.AssetsDefinition) -> None
         "prices_daily", "price_restatements", "benchmarks_daily", "assets", "users", "investment_legs",
         "asset_successions", "investment_performance", "portfolio_performance", "partition_log", "check_results",
         "wallets", "chains", "chain_tokens", "chain_reads", "wallet_balances", "defi_positions",
-        "balance_reconciliation", "pool_states", "receipt_ratios",
+        "balance_reconciliation", "allocation_targets", "pool_states", "receipt_ratios",
     }  # fmt: skip
 
 
