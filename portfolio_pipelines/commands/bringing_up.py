@@ -11,7 +11,15 @@ from portfolio_pipelines.commands.summary import print_summary
 from portfolio_pipelines.resources.platform import Platform
 
 
-def run(start: str | None, end: str | None, users: Sequence[str], *, chains: bool, investments: bool) -> None:
+def run(
+    start: str | None,
+    end: str | None,
+    users: Sequence[str],
+    *,
+    chains: bool,
+    investments: bool,
+    every_day: bool = False,
+) -> None:
     """Bring everything up to date, or one part of it.
 
     Args:
@@ -20,6 +28,7 @@ def run(start: str | None, end: str | None, users: Sequence[str], *, chains: boo
         users: Whose first purchase counts, and who is shown; empty for all.
         chains: Read chains.
         investments: Value investments.
+        every_day: Compute metrics for every day, not for month ends and the last day alone.
 
     Raises:
         CommandError: If the days make no sense, or a run fails.
@@ -32,7 +41,8 @@ def run(start: str | None, end: str | None, users: Sequence[str], *, chains: boo
         if end is None and read and read.read and last_day(platform) >= yesterday():
             last = today()
         if investments:
-            report = bring_up_to_date(platform, progress, parse_day(start, min(first or last, last)), last)
+            begin = parse_day(start, min(first or last, last))
+            report = bring_up_to_date(platform, progress, begin, last, every_day=every_day)
         else:
             report = _value_running_day(platform, progress)
             last = today()

@@ -1,6 +1,6 @@
 """Covariances that are fit for choosing weights: shrunk, with a floor under volatilities. No I/O, no clock, no Dagster.
 
-Belongs here: estimating. Choosing weights is in `risk_weights`; plain correlations with intervals in `risk_correlations`.
+Belongs here: estimating. Choosing weights is in `risk_weights`; intervals are in `risk_correlations`.
 
 Why not the sample covariance: with more assets than days it is singular, two wrappers of one coin (WETH, stETH) make it
 singular at once, and a stable coin has next to no variance, so that every risk model puts everything into it.

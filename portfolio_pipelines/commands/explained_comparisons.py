@@ -1,0 +1,158 @@
+"""What a comparison with a benchmark, a concentration, or a value was computed from. See `explained_metrics`."""
+
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from portfolio_pipelines.commands.console import CommandError
+from portfolio_pipelines.commands.explained_metrics import Days, Explanation, Question, Value
+
+if TYPE_CHECKING:
+    import duckdb
+
+COMPARED: Final = (
+    "portfolio_roi", "benchmark_roi", "excess", "beta", "correlation", "tracking_error", "up_capture", "down_capture",
+)  # fmt: skip
+"""The figures of benchmark_comparison."""
+SPREAD: Final = ("hhi", "effective_assets", "top_share", "average_correlation")
+"""The figures of diversification."""
+OF_THE_DAY: Final = ("value_usd", "daily_return", "pnl_usd")
+"""The figures of portfolio_performance_daily."""
+
+
+def explain_comparison(marts: "duckdb.DuckDBPyConnection", days: Days, question: Question) -> Explanation:
+    """Work a figure of benchmark_comparison out from the returns between the benchmark's own closes.
+
+    Raises:
+        CommandError: If nothing is known of the benchmark.
+    """
+    closes = marts.execute(
+        "select date, close_usd, is_trading_day from marts.benchmarks_daily "
+        "where benchmark = ? and date between ? and ? and close_usd is not null union all by name "
+        "select date, close_usd, status in ('ok', 'manual', 'disagreement') as is_trading_day from marts.prices_daily "
+        "where asset_id = ? and date between ? and ? and close_usd is not null order by date",
+        [question.benchmark, days.first - timedelta(days=1), question.day] * 2,
+    ).fetchall()
+    if not closes:
+        msg = f"nothing is known of the benchmark {question.benchmark!r}: choose BTC, ETH, SP500 or an asset id"
+        raise CommandError(msg)
+    own = [(day, close) for day, close, traded in closes if traded]
+    weekdays = len(own) < len(closes) * 6 / 7
+    a_year = 252 if weekdays else 365
+    returns = dict(zip(days.dates, days.daily, strict=True))
+    pairs: list[tuple[float, float]] = []
+    for (before, old), (day, new) in pairwise(own):
+        between = [returns.get(date.fromordinal(n), np.nan) for n in range(before.toordinal() + 1, day.toordinal() + 1)]
+        if not np.isnan(between).any() and len(between) <= 7:
+            pairs.append((float(np.prod(1 + np.array(between)) - 1), new / old - 1))
+    p, b = np.array(pairs).reshape(-1, 2).T
+    portfolio_roi = float(days.index[-1] / days.start_index - 1)
+    benchmark_roi = closes[-1][1] / closes[0][1] - 1 if closes[0][0] < days.first else float("nan")
+    inputs: list[tuple[str, Value]] = [
+        ("window", f"{days.first} to {question.day}"),
+        ("close before the window", closes[0][1]),
+        ("close at the end", closes[-1][1]),
+        ("pairs of returns", len(pairs)),
+        ("grid", "trading days, the portfolio compounded onto them" if weekdays else "every day"),
+    ]
+    if question.metric in {"portfolio_roi", "benchmark_roi", "excess"}:
+        worked = {
+            "portfolio_roi": portfolio_roi,
+            "benchmark_roi": benchmark_roi,
+            "excess": portfolio_roi - benchmark_roi,
+        }
+        formula = {
+            "portfolio_roi": "time-weighted return of the portfolio",
+            "benchmark_roi": "close at the end / close before the window - 1",
+            "excess": "portfolio_roi - benchmark_roi",
+        }[question.metric]
+        inputs += [("portfolio_roi", portfolio_roi), ("benchmark_roi", benchmark_roi)]
+        return Explanation(formula, inputs, worked[question.metric])
+    if question.metric in {"up_capture", "down_capture"}:
+        some = b > 0 if question.metric == "up_capture" else b < 0
+        means = [float(np.expm1(np.log1p(side[some]).mean())) if some.any() else float("nan") for side in (p, b)]
+        inputs += [("periods", int(some.sum())), ("portfolio's geometric mean", means[0]), ("benchmark's", means[1])]
+        return Explanation("geometric mean of the portfolio / of the benchmark", inputs, means[0] / means[1])
+    covariance = np.cov(p, b) if len(pairs) > 1 else np.full((2, 2), np.nan)
+    inputs += [
+        ("covariance", float(covariance[0, 1])),
+        ("variance of the benchmark", float(covariance[1, 1])),
+        ("variance of the portfolio", float(covariance[0, 0])),
+    ]
+    if question.metric == "beta":
+        return Explanation("covariance / variance of the benchmark", inputs, covariance[0, 1] / covariance[1, 1])
+    if question.metric == "correlation":
+        found = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
+        return Explanation("covariance / sqrt(variance * variance)", inputs, float(found))
+    formula = f"standard deviation (n - 1) of portfolio - benchmark * sqrt({a_year})"
+    return Explanation(formula, inputs, float((p - b).std(ddof=1) * np.sqrt(a_year)))
+
+
+def explain_spread(marts: "duckdb.DuckDBPyConnection", question: Question) -> Explanation:
+    """Work a figure of diversification out from the holdings of the day."""
+    holdings = [(name, worth) for name, _, _, worth in _holdings(marts, question) if worth is not None]
+    total = sum(worth for _, worth in holdings)
+    shares = {name: worth / total for name, worth in holdings}
+    inputs: list[tuple[str, Value]] = [(f"share of {name}", share) for name, share in shares.items()]
+    hhi = sum(share**2 for share in shares.values())
+    if question.metric == "hhi":
+        return Explanation("sum of squared shares of worth", inputs, hhi)
+    if question.metric == "effective_assets":
+        return Explanation("1 / sum of squared shares of worth", inputs, 1 / hhi)
+    if question.metric == "top_share":
+        return Explanation("largest share of worth", inputs, max(shares.values()))
+    pairs = marts.execute(
+        "select asset_a, asset_b, correlation from marts.asset_correlations where as_of = ? and window_days = 90 "
+        "and correlation is not null and list_contains(?, asset_a) and list_contains(?, asset_b) order by all",
+        [question.day, list(shares), list(shares)],
+    ).fetchall()
+    weights = [shares[a] * shares[b] for a, b, _ in pairs]
+    inputs += [(f"correlation of {a} and {b}", value) for a, b, value in pairs]
+    found = sum(w * value for w, (_, _, value) in zip(weights, pairs, strict=True)) / sum(weights) if pairs else None
+    return Explanation("mean of the pairs' correlations over 90 days, weighted by share * share", inputs, found)
+
+
+def explain_day(marts: "duckdb.DuckDBPyConnection", question: Question) -> Explanation:
+    """Work a figure of portfolio_performance_daily out from the holdings, or from the day before."""
+    rows = marts.execute(
+        "select date, value_usd, invested_usd, flow_in_usd, flow_out_usd from marts.portfolio_performance_daily "
+        "where user_id = ? and date between cast(? as date) - 1 and ? order by date",
+        [question.user, question.day, question.day],
+    ).fetchall()
+    now = rows[-1]
+    if question.metric == "value_usd":
+        held = _holdings(marts, question)
+        inputs: list[tuple[str, Value]] = [
+            (f"{quantity:,.8g} {name} at {price:,.8g} USD" if price is not None else f"{quantity:,.8g} {name}", worth)
+            for name, quantity, price, worth in held
+        ]
+        return Explanation("sum of quantity * close", inputs, sum(worth for *_, worth in held if worth is not None))
+    if question.metric == "pnl_usd":
+        worth = [("value, USD", now[1]), ("put in, USD", now[2])]
+        return Explanation("value - put in", worth, None if now[1] is None else now[1] - now[2])
+    before = rows[0][1] if len(rows) == 2 else 0.0
+    inputs = [
+        ("value of the day before, USD", before),
+        ("flow in, USD", now[3]),
+        ("flow out, USD", now[4]),
+        ("value, USD", now[1]),
+    ]
+    known = before is not None and now[1] is not None and before + now[3] >= 1
+    found = (now[1] + now[4]) / (before + now[3]) - 1 if known else None
+    return Explanation("(value + flow out) / (value of the day before + flow in) - 1", inputs, found)
+
+
+def _holdings(
+    marts: "duckdb.DuckDBPyConnection", question: Question
+) -> list[tuple[str, float, float | None, float | None]]:
+    """Asset, units, close and worth of what the user's investments were on the day."""
+    return marts.execute(
+        "select held.asset_id, sum(held.quantity), any_value(prices.close_usd), sum(held.quantity * prices.close_usd) "
+        "from intermediate.dim_holdings as held join intermediate.dim_users as users using (user_key) "
+        "left join marts.prices_daily as prices on prices.asset_id = held.asset_id and prices.date = $day "
+        "where users.user_id = $user and $day >= held.held_from and $day < held.held_until "
+        "group by held.asset_id order by 4 desc nulls last, 1",
+        {"day": question.day, "user": question.user},
+    ).fetchall()
