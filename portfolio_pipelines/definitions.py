@@ -7,7 +7,9 @@ import dagster as dg
 
 from portfolio_pipelines.assets import (
     chain_core,
+    diversification,
     impermanent_loss,
+    metrics,
     onchain,
     operational,
     performance,
@@ -44,7 +46,18 @@ def build_defs(
     return dg.Definitions(
         assets=[
             *dg.load_assets_from_modules(
-                [operational, prices, performance, onchain, token_trust, chain_core, reconciliation, records]
+                [
+                    operational,
+                    prices,
+                    performance,
+                    metrics,
+                    diversification,
+                    onchain,
+                    token_trust,
+                    chain_core,
+                    reconciliation,
+                    records,
+                ]
             ),
             *dg.load_assets_from_modules([impermanent_loss, pool_yields]),
             *dg.load_assets_from_modules([rebalancing]),
