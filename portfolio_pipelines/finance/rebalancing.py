@@ -27,6 +27,8 @@ GAS_MULTIPLE: Final = 50.0
 TRADE_PRICE_USD: Final = 1.0
 """What a trade must be worth beside its gas: attention, a taxable event. Counts in choosing, not in the costs shown."""
 _TURNS: Final = 6
+_BLOCK: Final = 8_192
+"""Portfolios that are planned for together: so few that their arrays stay in the processor's cache."""
 _SHORTAGE_USD: Final = 2 * CENT
 
 
@@ -150,10 +152,11 @@ def propose(
     """
     _refuse(portfolios, gas_usd)
     count = len(portfolios.values)
-    trades, swaps, settled = np.zeros(portfolios.values.shape), np.zeros(count, np.int64), np.ones(count, bool)
-    due = np.flatnonzero(portfolios.outside().any(axis=1))
-    if due.size:
-        trades[due], swaps[due], settled[due] = _cheapest(portfolios.of(due), gas_usd[due], slippage)
+    blocks = [
+        _cheapest_where_due(portfolios.of(rows), gas_usd[rows], slippage)
+        for rows in np.array_split(np.arange(count), max(1, -(-count // _BLOCK)))
+    ]
+    trades, swaps, settled = (np.concatenate(part) for part in zip(*blocks, strict=True))
     gas, lost = gas_usd * swaps, slippage.of(trades).sum(axis=1)
     benefit = benefit_of(portfolios, trades)
     worth = is_worth_it(portfolios.totals, gas, lost, benefit, max_cost_share)
@@ -201,6 +204,16 @@ def naive_trades(portfolios: Portfolios, costs: Floats | float = 0.0) -> Floats:
     """Every asset to its target: what people do by hand, and the measure for costs."""
     left: Floats = portfolios.totals - costs
     return portfolios.targets * left[:, None] - portfolios.values
+
+
+def _cheapest_where_due(portfolios: Portfolios, gas_usd: Floats, slippage: Slippage) -> tuple[Floats, Integers, Flags]:
+    """Trades, swaps and whether they pay for themselves; nothing for portfolios inside their bands."""
+    count = len(portfolios.values)
+    trades, swaps, settled = np.zeros(portfolios.values.shape), np.zeros(count, np.int64), np.ones(count, bool)
+    due = np.flatnonzero(portfolios.outside().any(axis=1))
+    if due.size:
+        trades[due], swaps[due], settled[due] = _cheapest(portfolios.of(due), gas_usd[due], slippage)
+    return trades, swaps, settled
 
 
 def _cheapest(portfolios: Portfolios, gas_usd: Floats, slippage: Slippage) -> tuple[Floats, Integers, Flags]:

@@ -31,8 +31,8 @@ OUTSIDE_PRICE: Final = 10.0
 """What a USD outside its band costs where not everything can be brought inside: more than any trade."""
 MOST_COSTS: Final = 0.1
 """No plan costs more than a tenth of the portfolio: one that does is worth nobody's while."""
-EXACT_UPTO: Final = 40
-"""Up to so many assets the bands move with the costs in the program itself; it takes 20 ms, and seconds beyond 100."""
+EXACT_UPTO: Final = 8
+"""Up to so many assets the bands move with the costs in the program itself; it takes 20 ms, and seconds beyond 50."""
 IDLE_PRICE: Final = 0.5
 """What a USD of new money costs that is not invested: more than any slippage, less than a broken band."""
 
