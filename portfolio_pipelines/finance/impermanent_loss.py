@@ -105,15 +105,15 @@ def concentrated_loss(entry_price: ArrayLike, price: ArrayLike, lower: ArrayLike
 
 
 def _concentrated_loss(entry_price: Floats, price: Floats, lower: Floats, upper: Floats) -> Floats:
-    begun, root_lower, root_upper = _roots(entry_price, lower, upper)
-    root, _, _ = _roots(price, lower, upper)
     with np.errstate(all="ignore"):
-        before, now = np.clip(begun, root_lower, root_upper), np.clip(root, root_lower, root_upper)
-        # a b - p, by way of b (a - b) + (b - p') (b + p'): in range the second part is exactly 0
-        difference = (now - before) * (now * (before - now) + (now - root) * (now + root)) / (before * now)
-        held = (1 / before - 1 / root_upper) * root * root + (before - root_lower)
-        loss = np.minimum(difference / held, 0.0)
-        return np.asarray(np.where((begun > 0) & np.isfinite(begun), loss, np.nan))
+        begun, root, root_lower, root_upper = np.sqrt(entry_price), np.sqrt(price), np.sqrt(lower), np.sqrt(upper)
+        before = np.minimum(np.maximum(begun, root_lower), root_upper)
+        now = np.minimum(np.maximum(root, root_lower), root_upper)
+        # (a b - p) / b = a - b + (b - p') (b + p') / b: in range the second part is exactly 0, also at a price of 0
+        beyond = np.where(now == root, 0.0, (now - root) * (now + root) / now)
+        held = (1 / before - 1 / root_upper) * price + (before - root_lower)
+        loss = np.minimum((now - before) * (before - now + beyond) / (before * held), 0.0)
+        return np.where((lower < upper) & (begun > 0) & np.isfinite(begun), loss, np.nan)
 
 
 def range_share(price: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> Floats:

@@ -65,7 +65,7 @@ def test_impossible_and_extreme_ratios() -> None:
 def test_up_and_down_by_the_same_factor_lose_the_same(ratio: float) -> None:
     loss = constant_product_loss(ratio)
     assert -1 <= loss <= 0
-    assert loss == pytest.approx(constant_product_loss(1 / ratio), abs=5e-16)
+    assert loss == pytest.approx(constant_product_loss(1 / ratio), abs=1e-15)
 
 
 def test_weighted_pools_lose_what_was_calculated_by_hand() -> None:
@@ -123,6 +123,10 @@ def test_the_loss_of_a_range_is_that_of_its_amounts(entry: float, now: float, lo
 def test_a_narrow_range_keeps_its_digits_for_a_small_move() -> None:
     exact = -((5e-9) ** 2) / (2 - math.sqrt(0.99) - 1 / math.sqrt(1.01))  # (s - 1)^2 over the deposit
     assert concentrated_loss(1, 1 + 1e-8, 0.99, 1.01) == pytest.approx(exact, rel=1e-6)
+
+
+def test_a_coin_that_fell_to_nothing_took_the_other_with_it() -> None:
+    assert concentrated_loss([1.0, 1.0], 0.0, [0.0, 0.5], [math.inf, 2]).tolist() == [-1, -1]
 
 
 def test_a_range_with_impossible_bounds_or_prices_has_no_loss() -> None:
