@@ -4,13 +4,15 @@ Belongs here: joining the lake, the database's keys and a reader. The reader its
 `onchain`. Rows are made here and written by the caller, so that a chain that fails half-way leaves nothing behind.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from portfolio_pipelines.assets.chain_work import ChainWork
 from portfolio_pipelines.chain_tables import (
@@ -91,6 +93,8 @@ class ChainDayReader:
         reader: The chain.
         keys_of: Gives keys to tokens that have none.
         now: The time of the run.
+        turn: Held while rows are made: readers that share one make them one after the other, in a thread beside the
+            requests. So the frames of one chain are in memory, not those of all.
     """
 
     lake: Lake
@@ -98,11 +102,13 @@ class ChainDayReader:
     reader: ChainReader
     keys_of: TokenKeys
     now: datetime
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _states: dict[date, dict[str, pl.DataFrame]] = field(default_factory=dict)
 
     async def read(self, day: date) -> ChainDayRows:
         """The rows of a day after one more read. Never raises for a chain that cannot be read."""
-        before = self._before(day)
+        async with self.turn:
+            before = await asyncio.to_thread(self._before, day)
         try:
             block, is_close = await self._block(day)
             if block is None:
@@ -113,7 +119,8 @@ class ChainDayReader:
                 return self._as_it_was(day, before)
             rows = self._carry(before, str(error))
         else:
-            rows = self._advance(before, reading, is_close)
+            async with self.turn:
+                rows = await asyncio.to_thread(self._advance, before, reading, is_close)
         self._states[day] = dict(rows.tables)
         return rows
 
@@ -155,12 +162,9 @@ class ChainDayReader:
         newcomers = keys[known.last_read == activity.NEVER]
         address = {key: contract for contract, key in work.token_keys.items()}
         listed = {NATIVE, *work.listed} | (frozenset() if is_close else work.quarantined)
-        held = before.balances.select("wallet_key", "token_key").iter_rows()
-        pairs = [
-            (wallet, address[token]) for wallet, token in held if token in address and address[token] not in listed
-        ]
+        names = _key_frame(work.token_keys)
+        unlisted = names.filter(~pl.col("token").is_in(pl.Series(sorted(listed)).implode()))
         nfts = before.positions.filter(pl.col("protocol") == erc721.PROTOCOL).select("wallet_key", "token_key")
-        counted = [(wallet, address[token]) for wallet, token in nfts.unique().iter_rows() if token in address]
         shares = before.positions.filter(pl.col("protocol").is_in([CURVE, *PAIRS]))
         receipts = shares["receipt_token_key"].drop_nulls().unique()
         return await self.reader.read(
@@ -168,10 +172,10 @@ class ChainDayReader:
                 wallets=work.wallets,
                 due=frozenset(keys[due].tolist()),
                 tokens=work.listed,
-                pairs=pl.DataFrame(pairs, schema=PAIRS_SCHEMA, orient="row"),
+                pairs=_with_contracts(before.balances, unlisted),
                 known_tokens=frozenset(work.token_keys),
                 pair_tokens=sorted({*work.pair_tokens, *(address[key] for key in receipts if key in address)}),
-                collections=pl.DataFrame(counted, schema=PAIRS_SCHEMA, orient="row"),
+                collections=_with_contracts(nfts.unique(), names),
                 pools=work.pools,
                 held=frozenset(
                     address[key] for key in _held(before.balances, before.positions, before.pools) if key in address
@@ -179,7 +183,7 @@ class ChainDayReader:
                 decimals=work.decimals,
                 receipts=work.receipts,
                 may_be_receipts=frozenset(work.may_be_receipts),
-                position_holders=frozenset(before.positions["wallet_key"]),
+                position_holders=frozenset(before.positions["wallet_key"].unique()),
                 previous=await self._previous(day, before, is_close),
                 checkpoints=() if is_close else _checkpoints(before.reads)[:-1],
                 since=int(_end(day - _DAY).timestamp()),
@@ -203,7 +207,7 @@ class ChainDayReader:
     def _advance(self, before: _Before, reading: ChainReading, is_close: bool) -> ChainDayRows:
         keys = self.keys_of(self.work.chain, reading)
         self.work.learn(reading, keys)
-        known, watched = self.work.token_keys, self.work.wallets["wallet_key"].to_list()
+        known, watched = self.work.token_keys, self.work.wallets["wallet_key"]
         after = advance(
             before.balances,
             reading.block,
@@ -278,13 +282,9 @@ class ChainDayReader:
     def _activity(self, before: _Before, reading: ChainReading) -> pl.DataFrame:
         keys = self.work.wallets["wallet_key"].to_numpy()
         known = activity.activity_of(keys, before.activity)
-        place = {key: index for index, key in enumerate(known.wallet_keys.tolist())}
-        used = np.zeros(len(place), np.bool_)
-        used[[place[key] for key in {*reading.balances["wallet_key"], *reading.position_wallets} if key in place]] = (
-            True
-        )
-        read = np.zeros(len(place), np.bool_)
-        read[[place[key] for key in reading.read if key in place]] = True
+        holders = reading.balances["wallet_key"].unique().to_numpy()
+        used = np.isin(known.wallet_keys, holders) | np.isin(known.wallet_keys, _array(reading.position_wallets))
+        read = np.isin(known.wallet_keys, _array(reading.read))
         return activity.to_frame(activity.after_read(known, reading.block.timestamp // _HOUR, read, used))
 
     def _transfers(self, reading: ChainReading) -> pl.DataFrame:
@@ -366,10 +366,23 @@ def _hour_of(day: date) -> int:
     return int((_end(day) - _DAY).timestamp()) // _HOUR
 
 
+def _key_frame(keys: Mapping[str, int]) -> pl.DataFrame:
+    return pl.DataFrame({"token": list(keys), "token_key": list(keys.values())}, schema=_KEYS)
+
+
 def _with_keys(rows: pl.DataFrame, keys: Mapping[str, int]) -> pl.DataFrame:
     """Contracts replaced by keys; rows of tokens without one (nothing stands at their address) are left out."""
-    names = pl.DataFrame({"token": list(keys), "token_key": list(keys.values())}, schema=_KEYS)
-    return rows.join(names, on="token", how="inner", maintain_order="left").drop("token")
+    return rows.join(_key_frame(keys), on="token", how="inner", maintain_order="left").drop("token")
+
+
+def _with_contracts(rows: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    """PAIRS_SCHEMA of rows with wallet_key and token_key; those of other tokens than the named ones are left out."""
+    pairs = rows.select("wallet_key", "token_key").join(names, on="token_key", how="inner", maintain_order="left")
+    return pairs.select(PAIRS_SCHEMA.names()).cast(PAIRS_SCHEMA)
+
+
+def _array(keys: Collection[int]) -> NDArray[np.int64]:
+    return np.fromiter(keys, np.int64, len(keys))
 
 
 def _faults(reading: ChainReading) -> list[str]:

@@ -122,11 +122,11 @@ class OnchainReading:
     async def _read(
         self, works: Mapping[str, ChainWork], due: Mapping[str, Sequence[date]], writer: PartitionWriter
     ) -> list[ChainDay]:
-        room = asyncio.Semaphore(CHAINS_AT_ONCE)
+        room, turn = asyncio.Semaphore(CHAINS_AT_ONCE), asyncio.Lock()
 
         async def one(work: ChainWork, reader: ChainReader) -> list[ChainDay]:
             async with room:
-                return await self._read_chain(work, reader, due[work.chain.slug], writer, cache)
+                return await self._read_chain(work, reader, due[work.chain.slug], writer, cache, turn)
 
         async with (
             last_good_balances(self.connections.settings, self.lake) as cache,
@@ -142,9 +142,10 @@ class OnchainReading:
         days: Sequence[date],
         writer: PartitionWriter,
         cache: LastGoodBalances,
+        turn: asyncio.Lock,
     ) -> list[ChainDay]:
         slug, now = work.chain.slug, self.clock()
-        days_of_chain = ChainDayReader(self.lake, work, reader, MetTokens(self.database), now)
+        days_of_chain = ChainDayReader(self.lake, work, reader, MetTokens(self.database), now, turn)
         done: list[ChainDay] = []
         for day in days:
             try:
@@ -152,9 +153,11 @@ class OnchainReading:
             except Exception as error:  # an error of ours: the other chains are none the worse for it
                 logger.exception("%s on %s", slug, day)
                 rows = days_of_chain.without_answer(day, f"{type(error).__name__}: {error}")
-            done.append(self._write(work, day, rows, writer))
+            async with turn:  # the writer waits for its files: not in the way of other chains' requests
+                done.append(await asyncio.to_thread(self._write, work, day, rows, writer))
             if rows.block is not None and not isinstance(cache, LakeBalances):
                 await cache.keep(work.chain.slug, _last_good(work, rows, rows.block))
+            del rows  # not held while the next day is asked for
             self.log(_told(done[-1]))
         return done
 

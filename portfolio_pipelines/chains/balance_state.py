@@ -101,4 +101,4 @@ def _time(block: Block) -> pl.Expr:
 
 
 def _is_in(column: str, keys: Collection[int]) -> pl.Expr:
-    return pl.col(column).is_in(pl.Series(sorted(keys), dtype=pl.Int32).implode())
+    return pl.col(column).is_in(pl.Series(list(keys), dtype=pl.Int32).implode())

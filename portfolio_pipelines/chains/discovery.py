@@ -9,6 +9,7 @@ addresses, and ERC-1155 (another event). Native coins leave no logs at all.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,7 @@ _TRIES = 3  # readings of a window in which blocks were replaced
 _CHECKPOINTS = 24  # one an hour: a day of steps back before the whole history is read again
 _PADDING = "0x" + "0" * 24
 _ONE_WORD = 66  # characters
+_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]*")  # no signs, underscores or blanks, which int() would take
 
 _Row = tuple[int, str, str, int, str, str, str, int | None, str]
 
@@ -119,7 +121,7 @@ async def scan_transfers(
     """
     reach = reach or Reach()
     text = np.ascontiguousarray(wallets).tobytes().hex()
-    names = sorted({"0x" + text[place : place + 40] for place in range(0, len(text), 40)})
+    names = sorted({_PADDING + text[place : place + 40] for place in range(0, len(text), 40)})
     scan = _Scan(node, frozenset(wrapped_native), asyncio.Semaphore(in_flight))
     checkpoints = list(cursor.checkpoints) if cursor else []
     if checkpoints and checkpoints[-1][0] > last.number:
@@ -138,6 +140,8 @@ async def scan_transfers(
 
 @dataclass(frozen=True, slots=True)
 class _Scan:
+    """Scans of one chain. Wallets are written as topics are: a word each, made once for all requests."""
+
     node: Node
     wrapped_native: frozenset[str]
     turn: asyncio.Semaphore
@@ -181,15 +185,14 @@ class _Scan:
 
     async def _ask(self, wallets: Sequence[str], first: int, last: int, place: int) -> list[Log]:
         """Logs with one of the wallets in topic 1 (sender) or 2 (receiver)."""
-        names = [_PADDING + wallet[2:] for wallet in wallets]
         events: list[str] = [TRANSFER]
         if place == 1 and self.wrapped_native:
             events += [DEPOSIT, WITHDRAWAL]
-        topics: list[list[str] | None] = [events, names] if place == 1 else [events, None, names]
+        topics: list[Sequence[str] | None] = [events, wallets] if place == 1 else [events, None, wallets]
         query = {"fromBlock": hex(first), "toBlock": hex(last), "topics": topics}
         async with self.turn:
             logs = await self.node.request("eth_getLogs", [query])
-        asked, endpoint = frozenset(names), ANSWERED_BY.get()
+        asked, endpoint = frozenset(wallets) if logs else frozenset(), ANSWERED_BY.get()
         try:
             strange = not isinstance(logs, list) or any(
                 not first <= int(log["blockNumber"], 16) <= last
@@ -243,8 +246,7 @@ def _moved(topics: Sequence[str], data: str) -> tuple[str, str, int | None, str]
 
 
 def _hexadecimal(text: str, length: int) -> str:
-    # bytes.fromhex refuses signs and underscores, which int() would take; blanks show in the length.
-    if not text.startswith("0x") or len(text) != length or 2 * len(bytes.fromhex(text[2:])) != length - 2:
+    if len(text) != length or length % 2 or not _HEXADECIMAL.fullmatch(text):
         msg = f"not {length} characters of hexadecimal text: {text[:80]!r}"
         raise ValueError(msg)
     return text.lower()

@@ -34,7 +34,7 @@ from portfolio_pipelines.chains.rpc.errors import RpcError
 from portfolio_pipelines.chains.rpc.node import Block, Node
 from portfolio_pipelines.chains.token_facts import TOKEN_FACTS, token_facts
 
-GROUP: Final = 64  # wallets whose further tokens are read together
+GROUP: Final = 8_000  # balances that are read together to learn those of single pairs: as many as one call takes
 
 
 @dataclass
@@ -88,15 +88,17 @@ class EvmReader:
         )
         more, more_unread = await self._pair_balances(due, pairs, block)
         balances = pl.concat([holdings, more]).sort("wallet_key", "token")
-        new_tokens = await self._facts({*pairs["token"]} - question.known_tokens, block, faults)
+        new_tokens = await self._facts({*pairs["token"].unique()} - question.known_tokens, block, faults)
         users = asked & (
             question.position_holders
-            | frozenset().union(*(frame["wallet_key"] for frame in (balances, found, nfts, question.collections)))
+            | frozenset(
+                pl.concat([frame["wallet_key"] for frame in (balances, found, nfts, question.collections)]).unique()
+            )
         )
         protocols = PositionReader(
             self.node, self.deployments, block, self._multicall_at(block), self.limits, self.coin_tokens
         )
-        may_be_shares = {*question.pair_tokens, *found["token"], *new_tokens["token"]}
+        may_be_shares = {*question.pair_tokens, *found["token"].unique(), *new_tokens["token"]}
         may_be_shares |= {pool.address for pool in question.pools if pool.protocol in PAIRS}
         positions, unread_protocols = await protocols.read(
             PositionQuestion(
@@ -165,12 +167,9 @@ class EvmReader:
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The same for single pairs, in groups of wallets; what a group reads beyond its pairs is not kept."""
         holdings, unread = [pl.DataFrame(schema=HOLDINGS_SCHEMA)], [pl.DataFrame(schema=UNREAD_SCHEMA)]
-        keys = pairs["wallet_key"].unique().sort()
-        for start in range(0, len(keys), GROUP):
-            some = keys.slice(start, GROUP)
-            wanted = pairs.filter(_is_in("wallet_key", some))
-            group = wallets.filter(_is_in("wallet_key", some))
-            held, lost = await self._balances(group, sorted(set(wanted["token"])), block, native=False)
+        for wanted in pair_groups(pairs):
+            group = wallets.join(wanted, on="wallet_key", how="semi", maintain_order="left")
+            held, lost = await self._balances(group, wanted["token"].unique().sort().to_list(), block, native=False)
             holdings.append(held.join(wanted, on=["wallet_key", "token"], how="semi"))
             unread.append(lost.join(wanted, on=["wallet_key", "token"], how="semi"))
         return pl.concat(holdings), pl.concat(unread)
@@ -194,7 +193,7 @@ class EvmReader:
             self.coin_tokens,
         )
         return await reader.read(
-            {*question.held, *balances["token"], *inside},
+            {*question.held, *balances["token"].unique(), *inside},
             {**question.decimals, **told, NATIVE: self.chain.native_decimals},
             receipts=question.receipts,
             may_be=question.may_be_receipts | told.keys(),
@@ -213,6 +212,27 @@ class EvmReader:
     def _multicall_at(self, block: Block) -> str | None:
         """Multicall3, unless it was deployed after the block."""
         return self.chain.multicall3 if block.number >= (self.chain.multicall3_block or 0) else None
+
+
+def pair_groups(pairs: pl.DataFrame) -> list[pl.DataFrame]:
+    """The pairs (PAIRS_SCHEMA) in groups of whole wallets, of which wallets times tokens are at most `GROUP`.
+
+    Wallets with the same tokens stand together, so that a group asks for few pairs that nobody wants.
+    """
+    if pairs.is_empty():
+        return []
+    wallets = pairs.group_by("wallet_key").agg(pl.col("token").sort())
+    wallets = wallets.sort(pl.col("token").list.join(" "), "wallet_key")
+    numbers: list[int] = []
+    number, members, together = 0, 0, set[str]()
+    for tokens in wallets["token"].to_list():
+        if members and (members + 1) * len(together.union(tokens)) > GROUP:
+            number, members, together = number + 1, 0, set[str]()
+        members += 1
+        together.update(tokens)
+        numbers.append(number)
+    numbered = wallets.with_columns(pl.Series("_group", numbers)).explode("token")
+    return numbered.partition_by("_group", include_key=False, maintain_order=True)
 
 
 def _frames(answer: Balances, keys: pl.Series, names: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:

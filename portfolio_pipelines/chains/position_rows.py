@@ -37,7 +37,9 @@ def position_rows(
         LookupError: If a token has no key.
     """
     keys: dict[str, list[int]] = {}
-    for key, address in wallets.select("wallet_key", "address").iter_rows():
+    owners = pl.Series(sorted({position.wallet for position in positions}), dtype=pl.String)
+    mine = wallets.filter(pl.col("address").is_in(owners.implode()))
+    for key, address in mine.select("wallet_key", "address").iter_rows():
         keys.setdefault(address, []).append(key)
     rows: list[dict[str, Any]] = []
     raws: list[int | None] = []
@@ -118,4 +120,4 @@ def _key(token_keys: Mapping[str, int], token: str, position: Position) -> int:
 
 
 def _is_in(column: str, keys: Collection[int]) -> pl.Expr:
-    return pl.col(column).is_in(pl.Series(sorted(keys), dtype=pl.Int32).implode())
+    return pl.col(column).is_in(pl.Series(list(keys), dtype=pl.Int32).implode())
