@@ -15,6 +15,7 @@ from portfolio_pipelines.assets import (
     performance,
     pool_yields,
     prices,
+    profit_and_loss,
     rebalancing,
     reconciliation,
     records,
@@ -28,6 +29,7 @@ from portfolio_pipelines.checks import chains as chain_checks
 from portfolio_pipelines.checks import expectations
 from portfolio_pipelines.checks import performance as performance_checks
 from portfolio_pipelines.checks import prices as price_checks
+from portfolio_pipelines.checks import profit_and_loss as ledger_checks
 from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.settings import Settings
 
@@ -59,12 +61,14 @@ def build_defs(
                     records,
                 ]
             ),
-            *dg.load_assets_from_modules([impermanent_loss, pool_yields]),
+            *dg.load_assets_from_modules([impermanent_loss, pool_yields, profit_and_loss]),
             *dg.load_assets_from_modules([rebalancing]),
             build_marts_asset(project),
             build_published_asset([*mart_keys(project), dg.AssetKey("rebalancing_plans")]),
         ],
-        asset_checks=dg.load_asset_checks_from_modules([expectations, price_checks, performance_checks, chain_checks]),
+        asset_checks=dg.load_asset_checks_from_modules(
+            [expectations, price_checks, performance_checks, chain_checks, ledger_checks]
+        ),
         jobs=[daily_job, onchain_job, serve_job],
         schedules=[schedules.chains_hourly, schedules.closed_day, schedules.running_day],
         resources=dict(connections.resources()),

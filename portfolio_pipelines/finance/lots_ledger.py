@@ -26,9 +26,9 @@ from portfolio_pipelines.finance.transactions import QUANTITY, USD
 
 _LEDGER: Final = {"user_key": pl.Int32(), "scope": pl.String(), "method": pl.String()}
 _POOL: Final = {"asset_id": pl.String(), "venue": pl.String()}  # venue is null where all venues share
-_LOT: Final = {"lot_transaction_key": pl.Int64(), "lot_leg": pl.Int8(), "lot_part": pl.Int32()}
+_LOT: Final = {"lot_transaction_key": pl.Int64(), "lot_leg": pl.Int16(), "lot_part": pl.Int32()}
 _ACQUIRED: Final = {"acquired_at": pl.Datetime("us", "UTC"), "acquired_rank": pl.Int64()}
-_MOVEMENT: Final = {"day": pl.Date(), "transaction_key": pl.Int64(), "leg": pl.Int8(), "kind": pl.Int8()}
+_MOVEMENT: Final = {"day": pl.Date(), "transaction_key": pl.Int64(), "leg": pl.Int16(), "kind": pl.Int16()}
 
 ENTRIES: Final = pl.Schema(
     {
@@ -186,7 +186,7 @@ class _Frames:
         )
         rows = transactions.select("transaction_key", "day")
         moves = rows[pl.Series(ledger.row, dtype=pl.UInt32)].with_columns(
-            leg=pl.Series(ledger.leg, dtype=pl.Int8), kind=pl.Series(ledger.movements.kind, dtype=pl.Int8)
+            leg=pl.Series(ledger.leg, dtype=pl.Int16), kind=pl.Series(ledger.movements.kind, dtype=pl.Int16)
         )
         known = len(identities)
         opened_by = pl.Series(lots.movement[known:], dtype=pl.UInt32)

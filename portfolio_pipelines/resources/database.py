@@ -26,6 +26,7 @@ from portfolio_pipelines.database.partition_log import (
     record_check_results,
     record_partitions,
 )
+from portfolio_pipelines.database.transaction_versions import load_transactions
 from portfolio_pipelines.market.consensus import OVERRIDES
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.partitions import PartitionWriter, fingerprint
@@ -37,6 +38,7 @@ LOADERS: Final[Mapping[str, Callable[[sa.Engine], pl.DataFrame]]] = {
     "asset_successions": load_successions,
     "users": load_users,
     "investment_legs": load_investment_legs,
+    "transactions": load_transactions,
 }
 STATES: Final[Mapping[str, str]] = {
     "assets": "select md5(string_agg(a::text, '|' order by asset_id)) from app.assets a",
@@ -47,6 +49,11 @@ STATES: Final[Mapping[str, str]] = {
         select count(*) || '/' || count(superseded_at) || '/' || coalesce(max(known_at)::text, '') || '/'
             || coalesce(max(superseded_at)::text, '')
         from app.investment_legs
+    """,
+    "transactions": """
+        select count(*) || '/' || count(superseded_at) || '/' || coalesce(max(known_at)::text, '') || '/'
+            || coalesce(max(superseded_at)::text, '')
+        from app.transaction_versions
     """,
 }
 """One short text for each table that changes whenever its rows do."""
@@ -76,10 +83,18 @@ class Database:
         return LOADERS[table](self.engine)
 
     def held_since(self) -> pl.DataFrame:
-        """Every held asset with the day of its first purchase: columns asset_id, invested_on."""
+        """Every asset of investments and ledgers with the day it first counts: columns asset_id, invested_on."""
         query = """
-            select asset_id, min((invested_at at time zone 'UTC')::date) as invested_on
-            from app.investment_legs where superseded_at is null group by asset_id
+            select asset_id, min(day) as invested_on
+            from (
+                select asset_id, (invested_at at time zone 'UTC')::date as day
+                from app.investment_legs where superseded_at is null
+                union all
+                select asset_id, (v.at at time zone 'UTC')::date
+                from app.transaction_versions v
+                cross join lateral (values (in_asset), (out_asset), (fee_asset)) as sides (asset_id)
+                where superseded_at is null and asset_id in (select a.asset_id from app.assets a)
+            ) as held group by asset_id
         """
         schema = pl.Schema({"asset_id": pl.String(), "invested_on": pl.Date()})
         return read_frame(self.engine, query, schema).sort("asset_id")

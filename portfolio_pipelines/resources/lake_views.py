@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from portfolio_pipelines import allocation_tables, chain_tables, liquidity_tables, metric_tables, tables
+from portfolio_pipelines import (
+    allocation_tables,
+    chain_tables,
+    liquidity_tables,
+    metric_tables,
+    tables,
+    transaction_tables,
+)
 from portfolio_pipelines.resources.files import content_hash
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.partitions import WHOLE, partition_name
@@ -37,6 +44,11 @@ SOURCES: Final[Mapping[str, pl.Schema]] = {
     allocation_tables.REBALANCING_PLANS: allocation_tables.REBALANCING_PLANS_SCHEMA,
     liquidity_tables.IMPERMANENT_LOSS: liquidity_tables.IMPERMANENT_LOSS_SCHEMA,
     liquidity_tables.POOL_YIELDS: liquidity_tables.POOL_YIELDS_SCHEMA,
+    transaction_tables.TRANSACTIONS: transaction_tables.TRANSACTIONS_SCHEMA,
+    transaction_tables.TRANSACTION_VALUES_TABLE: transaction_tables.TRANSACTION_VALUES_SCHEMA,
+    transaction_tables.LOT_ENTRIES: transaction_tables.LOT_ENTRIES_SCHEMA,
+    transaction_tables.LOT_USES: transaction_tables.LOT_USES_SCHEMA,
+    transaction_tables.PROFIT_AND_LOSS: transaction_tables.PROFIT_AND_LOSS_SCHEMA,
     tables.PARTITION_LOG: tables.PARTITION_LOG_SCHEMA,
     tables.CHECK_RESULTS: tables.CHECK_RESULTS_SCHEMA,
     chain_tables.WALLETS: chain_tables.WALLETS_SCHEMA,
@@ -76,7 +88,6 @@ _SQL_TYPES: Final[Mapping[object, str]] = {
     pl.Int16: "smallint",
     pl.Int32: "integer",
     pl.Int64: "bigint",
-    pl.Decimal: "decimal(38, 0)",
     pl.Boolean: "boolean",
 }
 
@@ -193,6 +204,8 @@ def _column(name: str, kind: pl.DataType) -> str:
 
 
 def _sql_type(kind: pl.DataType) -> str:
+    if isinstance(kind, pl.Decimal):
+        return f"decimal({kind.precision}, {kind.scale})"
     return "timestamp" if kind == tables.UTC_TIME else _SQL_TYPES[kind.base_type()]
 
 
