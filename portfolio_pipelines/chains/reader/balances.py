@@ -267,7 +267,8 @@ def _techniques(multicall: str | None, token_gas: int) -> list[Technique]:
 def _distinct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """Ascending, each once. By sorting: numpy.unique hashes, which takes milliseconds even for none."""
     ordered = np.sort(numbers)
-    return ordered[np.diff(ordered, prepend=ordered[:1] - 1) != 0]
+    is_first = np.diff(ordered, prepend=ordered[:1] - 1) != 0
+    return np.asarray(ordered[is_first])
 
 
 def _nobody(block: Block, number: int) -> Bytes:
