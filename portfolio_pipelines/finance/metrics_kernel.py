@@ -10,6 +10,7 @@ lowest index after a day relative to that day, and is read at the start of each 
 
 import itertools
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,7 @@ Rows = NDArray[np.int32]
 
 BLOCK: Final = 2048
 """Portfolios at once: the 16 kB columns of the recurrence stay in the first-level cache."""
+THREADS: Final = 2
 ROUNDING: Final = 1e-12
 """An index that lost half and doubled is back, although its last digit differs."""
 
@@ -85,13 +87,18 @@ def window_statistics(
     days, portfolios = returns.shape
     lengths = [min(window, days) or days for window in windows]
     results = [_empty(portfolios) for _ in windows]
-    for first, last in _blocks(portfolios):
+
+    def work(bounds: tuple[int, int]) -> None:
+        first, last = bounds
         block = _block_statistics(
             returns[:, first:last], start[first:last], gaps.within(first, last, days - 1), lengths, target
         )
         for result, part in zip(results, block, strict=True):
             for name in WindowStatistics.__slots__:
                 getattr(result, name)[first:last] = getattr(part, name)
+
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="metrics") as threads:  # NumPy releases the interpreter
+        list(threads.map(work, _blocks(portfolios)))
     return results
 
 
@@ -114,7 +121,11 @@ def _block_statistics(
     if start.max(initial=0) > 0:
         known &= np.arange(days, dtype=np.int32)[:, None] >= start
     known[gaps.row, gaps.portfolio] = False
-    daily = np.where(known, block, 0.0)
+    if known.all():  # the usual case: nothing to mask
+        daily = above = below = np.ascontiguousarray(block)
+    else:
+        daily = np.where(known, block, 0.0)
+        above, below = np.where(known, block, -np.inf), np.where(known, block, np.inf)
     growth = daily + 1.0
     counted = gaps.row >= start[gaps.portfolio]
     growth[gaps.row[counted], gaps.portfolio[counted]] = gaps.growth[counted]
@@ -127,7 +138,6 @@ def _block_statistics(
         np.zeros(width), np.ones(width), np.zeros(width), np.zeros(width), np.zeros(width),
         np.full(width, -np.inf), np.full(width, np.inf),
     )  # fmt: skip
-    above, below = np.where(known, block, -np.inf), np.where(known, block, np.inf)
     for first, end in reversed(list(itertools.pairwise(bounds))):
         part = slice(first, end)
         later = (
@@ -176,16 +186,15 @@ def _falls(growth: Floats, cuts: Sequence[int]) -> dict[int, tuple[Floats, Rows,
     low, lowest = np.ones(width), np.ones(width)
     lowest_row, peak, trough = (np.full(width, days - 1, np.int32) for _ in range(3))
     wanted, read = set(cuts), {}
-    fallen, deeper = np.empty(width, bool), np.empty(width, bool)
+    at_top, deeper = np.empty(width, bool), np.empty(width, bool)
     for row in range(days - 1, min(cuts) - 1, -1):
         np.multiply(low, growth[row], out=low)
         np.less(low, lowest, out=deeper)
-        if deeper.any():
-            np.copyto(lowest, low, where=deeper)
-            np.copyto(peak, row - 1, where=deeper)
-            np.copyto(trough, lowest_row, where=deeper)
-        np.greater_equal(low, 1.0, out=fallen)
-        np.copyto(lowest_row, row - 1, where=fallen)  # no later close is below this one: it is a trough itself
+        np.minimum(lowest, low, out=lowest)
+        np.copyto(peak, row - 1, where=deeper)
+        np.copyto(trough, lowest_row, where=deeper)
+        np.greater_equal(low, 1.0, out=at_top)
+        np.copyto(lowest_row, row - 1, where=at_top)  # no later close is below this one: it is a trough itself
         np.minimum(low, 1.0, out=low)
         if row in wanted:
             read[row] = lowest.copy(), peak.copy(), trough.copy()
@@ -219,7 +228,8 @@ def _tail(returns: Floats, count: Rows) -> tuple[Floats, Floats]:
     head = np.sort(parted[:, : least + 1], axis=1)
     above = np.minimum(below + 1, last)
     lower, upper = head[everyone, below], head[everyone, above]
-    quantile = lower + (upper - lower) * (place - below)
+    with np.errstate(invalid="ignore"):  # nothing but infinity where nothing is known
+        quantile = lower + (upper - lower) * (place - below)
     mean = np.cumsum(head, axis=1)[everyone, below] / (below + 1)
     tied = np.flatnonzero((upper <= quantile) & (above > below))
     if len(tied):  # rows where the next larger return equals the quantile: it belongs to the tail too

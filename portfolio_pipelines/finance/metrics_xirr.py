@@ -18,7 +18,8 @@ LEAST_LOG_RATE: Final = float(np.log(1e-6))
 """-99.9999 % a year; below it the money is lost and a rate says nothing."""
 MOST_LOG_RATE: Final = float(np.log(1e6))
 STEPS: Final = 100
-CLOSE_ENOUGH: Final = 1e-13
+CLOSE_ENOUGH: Final = 1e-11
+"""Of the logarithm: Newton's last step is as small squared."""
 GRID: Final = np.linspace(LEAST_LOG_RATE, MOST_LOG_RATE, 257)
 """Where the sign of the balance is looked at when money went both ways, so that several solutions are noticed."""
 
@@ -57,13 +58,13 @@ def money_weighted_rates(
     both_ways = (into > 0) & (back + np.nan_to_num(final_value) > 0) & ~np.isnan(final_value)
     final = np.where(both_ways, final_value, 0.0)
 
-    def balance(log_rate: Floats) -> tuple[Floats, Floats]:
-        """What the flows would have become at a rate, minus the final value, and its slope."""
-        grown = paid_in * np.exp(log_rate[portfolio] * years)
-        return _sums(portfolio, grown, count) - final, _sums(portfolio, grown * years, count)
+    def balance(log_rate: Floats, owner: Places, left: Floats, money: Floats) -> tuple[Floats, Floats]:
+        """What flows would have become at a rate, minus the final value, and its slope."""
+        grown = money * np.exp(log_rate[owner] * left)
+        return _sums(owner, grown, count) - final, _sums(owner, grown * left, count)
 
     low, high = np.full(count, LEAST_LOG_RATE), np.full(count, MOST_LOG_RATE)
-    at_low, at_high = balance(low)[0], balance(high)[0]
+    at_low, at_high = balance(low, portfolio, years, paid_in)[0], balance(high, portfolio, years, paid_in)[0]
     outcome[both_ways] = Solution.NO_RATE
     solvable = both_ways & (at_low * at_high < 0)
     several = _several(portfolio, years, paid_in, final, np.flatnonzero(both_ways & (back > 0)))
@@ -71,19 +72,26 @@ def money_weighted_rates(
     solvable[several] = False
     rising = at_high > 0
     rate = np.zeros(count)
-    moving = solvable.copy()
+    moving, is_moving = np.flatnonzero(solvable), np.ones(count, bool)
+    flows = portfolio, years, paid_in
     for _ in range(STEPS):
-        value, slope = balance(rate)
-        below = (value < 0) == rising
-        low, high = np.where(below, rate, low), np.where(below, high, rate)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            step = rate - value / slope
-        usable = (step > low) & (step < high)  # NaN and infinity are not
-        following = np.where(value == 0, rate, np.where(usable, step, (low + high) / 2))
-        moving &= np.abs(following - rate) > CLOSE_ENOUGH
-        rate = np.where(solvable, following, 0.0)
-        if not moving.any():
+        if not len(moving):
             break
+        if len(moving) < count:  # most are done after a few steps
+            is_moving[:] = False
+            is_moving[moving] = True
+            some = is_moving[portfolio]
+            flows = portfolio[some], years[some], paid_in[some]
+        value, slope = (part[moving] for part in balance(rate, *flows))
+        now = rate[moving]
+        below = (value < 0) == rising[moving]
+        low[moving[below]], high[moving[~below]] = now[below], now[~below]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            step = now - value / slope
+        usable = (step > low[moving]) & (step < high[moving])  # NaN and infinity are not
+        following = np.where(value == 0, now, np.where(usable, step, (low[moving] + high[moving]) / 2))
+        rate[moving] = following
+        moving = moving[np.abs(following - now) > CLOSE_ENOUGH * np.maximum(np.abs(following), 1.0)]
     result[solvable] = np.expm1(rate[solvable])
     outcome[solvable] = Solution.FOUND
     return result, outcome

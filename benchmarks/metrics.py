@@ -1,0 +1,241 @@
+"""Metrics of a whole population: our kernel beside polars, DuckDB and an empyrical loop, then the run through Dagster.
+
+python -m benchmarks.metrics [USERS]        seconds, ratios to a pass over the returns, and the memory of the run
+
+Every engine computes total return, volatility, Sharpe, Sortino, drawdown, value at risk and expected shortfall over 30,
+90 and 365 days; ours also what else `portfolio_metrics` holds. Peers run on a part of the users and are scaled up; all
+are compared with our figures.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+
+from portfolio_pipelines.finance.metrics import WindowMetrics, portfolio_metrics
+from portfolio_pipelines.finance.metrics_history import DayOfPortfolios, History, rows_needed
+
+DAYS = 365
+WINDOWS = (30, 90, 365)
+PART = 5_000
+LOOPED = 100
+LAST_DAY = date(2025, 12, 31)
+TARGET = "at most 2 s in the kernel, 20 s through Dagster to the mart, under 2 GB"
+LINES = """
+create temp table w as select n from (values (30), (90), (365)) as t(n);
+"""
+SQL = """
+with spans as (
+    select n, u, d, r, product(1 + r) over (partition by n, u order by d) as i
+    from r join w on d >= 365 - n
+), peaks as (
+    select *, greatest(1, max(i) over (partition by n, u order by d)) as top from spans
+), tails as (
+    select n, u, product(1 + r) - 1 as twr, stddev_samp(r) * sqrt(365) as volatility,
+        avg(r) / stddev_samp(r) * sqrt(365) as sharpe, avg(r) / sqrt(avg(least(r, 0) ** 2)) * sqrt(365) as sortino,
+        min(i / top) - 1 as max_drawdown, quantile_cont(r, 0.05) as var_95, list(r) as rs
+    from peaks group by n, u
+)
+select n, u, twr, volatility, sharpe, sortino, max_drawdown, var_95,
+    list_avg(list_filter(rs, lambda x: x <= var_95)) as cvar_95
+from tails order by n, u
+"""
+
+
+def returns_of(users: int) -> np.ndarray:
+    """Day-major daily returns, seeded."""
+    return np.clip(np.random.default_rng(7).standard_t(4, (DAYS, users)) * 0.02 + 0.0005, -0.8, 2)
+
+
+def history_of(returns: np.ndarray) -> History:
+    """Everybody bought before the first day, and puts in more on one day."""
+    users = returns.shape[1]
+    history = History(users, DAYS, rows_needed([DAYS - 1], WINDOWS))
+    place, zeros = np.arange(users), np.zeros(users)
+    value = np.full(users, 1_000.0)
+    for row in range(DAYS):
+        inflow = np.where(place % DAYS == row, 100.0, 0.0) + (value if row == 0 else 0.0)
+        before = zeros if row == 0 else value
+        value = (before + inflow) * (1 + returns[row])
+        history.add(DayOfPortfolios(place, value, zeros, zeros, inflow, zeros, returns[row], np.full(users, 2.0)))
+    return history
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def long_frame(returns: np.ndarray) -> pl.DataFrame:
+    users = returns.shape[1]
+    return pl.DataFrame(
+        {
+            "u": np.repeat(np.arange(users, dtype=np.int32), DAYS),
+            "d": np.tile(np.arange(DAYS, dtype=np.int16), users),
+            "r": np.ascontiguousarray(returns.T).ravel(),
+        }
+    )
+
+
+def by_polars(frame: pl.DataFrame) -> pl.DataFrame:
+    r, growth = pl.col("r"), pl.col("r") + 1
+    index = growth.cum_prod()
+    quantile = r.quantile(0.05, "linear")
+    figures = [
+        (growth.product() - 1).alias("twr"),
+        (r.std() * np.sqrt(365)).alias("volatility"),
+        (r.mean() / r.std() * np.sqrt(365)).alias("sharpe"),
+        (r.mean() / (r.clip(upper_bound=0) ** 2).mean().sqrt() * np.sqrt(365)).alias("sortino"),
+        ((index / index.cum_max().clip(lower_bound=1)).min() - 1).alias("max_drawdown"),
+        quantile.alias("var_95"),
+        r.filter(r <= quantile).mean().alias("cvar_95"),
+    ]
+    return pl.concat(
+        frame.lazy().filter(pl.col("d") >= DAYS - n).group_by("u", maintain_order=True).agg(figures).collect()
+        for n in WINDOWS
+    )
+
+
+def by_duckdb(frame: pl.DataFrame) -> pl.DataFrame:
+    with duckdb.connect() as connection:
+        connection.register("r", frame)
+        connection.execute(LINES)
+        return pl.DataFrame(connection.execute(SQL).fetchnumpy())
+
+
+def by_empyrical(returns: np.ndarray) -> None:
+    import empyrical
+
+    for user in range(returns.shape[1]):
+        for window in WINDOWS:
+            r = returns[-window:, user]
+            empyrical.cum_returns_final(r)
+            empyrical.annual_volatility(r, annualization=365)
+            empyrical.sharpe_ratio(r, annualization=365)
+            empyrical.sortino_ratio(r, annualization=365)
+            empyrical.max_drawdown(r)
+            empyrical.value_at_risk(r)
+            empyrical.conditional_value_at_risk(r)
+
+
+def agree(frame: pl.DataFrame, ours: list[WindowMetrics]) -> None:
+    """Fail when an engine's figure is not ours."""
+    users = frame.height // len(WINDOWS)
+    for number, window in enumerate(ours):
+        part = frame.slice(number * users, users)
+        for name in ("twr", "volatility", "sharpe", "sortino", "max_drawdown", "var_95", "cvar_95"):
+            own = getattr(window, name)[:users]
+            there = np.isfinite(own)
+            np.testing.assert_allclose(part[name].to_numpy()[there], own[there], rtol=1e-7, atol=1e-9)
+
+
+def compare(users: int) -> list[tuple[str, float, float]]:
+    """Engine, seconds for all users, times the pass over the returns."""
+    returns = returns_of(users)
+    history = history_of(returns)
+    bound = min(timed(lambda: history.returns.sum()) for _ in range(3))
+    ours = portfolio_metrics(history, DAYS - 1, WINDOWS)
+    rows = [("one pass over the returns (bound)", bound)]
+    rows.append(
+        ("our kernel, all figures", min(timed(lambda: portfolio_metrics(history, DAYS - 1, WINDOWS)) for _ in range(3)))
+    )
+    part = min(PART, users)
+    frame, scale = long_frame(returns[:, :part]), users / part
+    for name, engine in (("polars", by_polars), ("DuckDB", by_duckdb)):
+        agree(engine(frame), ours)
+        rows.append((f"{name} (from {part:,} users)", timed(lambda engine=engine: engine(frame)) * scale))
+    try:
+        looped = timed(lambda: by_empyrical(returns[:, :LOOPED])) * users / LOOPED
+        rows.append((f"empyrical, a loop (from {LOOPED} users)", looped))
+    except ImportError:
+        print("empyrical-reloaded is not installed: its loop is left out")
+    return [(name, seconds, seconds / bound) for name, seconds in rows]
+
+
+def through_dagster(home: Path, users: int) -> dict[str, float]:
+    """A year of values in the lake; then metrics of its last day as one run, and the build of the marts after it."""
+    import dagster as dg
+
+    from portfolio_pipelines import tables
+    from portfolio_pipelines.assets import metrics
+    from portfolio_pipelines.database.embedded import stop
+    from portfolio_pipelines.resources.platform import Platform
+    from portfolio_pipelines.settings import Settings
+
+    platform = Platform.of(Settings(home=home, price_providers=()))
+    platform.database.prepare()
+    returns, keys = returns_of(users), np.arange(1, users + 1, dtype=np.int32)
+    people = pl.DataFrame({"user_key": keys}).with_columns(user_id=pl.format("user-{}", "user_key"))
+    platform.lake.replace_table(tables.USERS, people)
+    value, index = np.full(users, 1_000.0), np.ones(users)
+    for row in range(DAYS):
+        value, index = value * (1 + returns[row]), index * (1 + returns[row])
+        schema = {name: kind for name, kind in tables.PORTFOLIO_PERFORMANCE_SCHEMA.items() if name != "date"}
+        frame = pl.DataFrame(
+            {
+                "user_key": keys, "invested_usd": np.full(users, 1_000.0), "value_usd": value,
+                "stale_usd": np.zeros(users), "missing_usd": np.zeros(users), "unpriced_legs": np.zeros(users),
+                "flow_in_usd": np.full(users, 0.0 if row else 1_000.0), "flow_out_usd": np.zeros(users),
+                "daily_return": returns[row], "twr_index": index, "track_index": index, "track_value_usd": value,
+                "track_date": [None] * users, "track_inflow_usd": np.zeros(users),
+                "track_outflow_usd": np.zeros(users), "is_final": np.ones(users, bool),
+            }
+        ).cast(schema)  # fmt: skip
+        platform.lake.replace(tables.PORTFOLIO_PERFORMANCE, LAST_DAY - timedelta(days=DAYS - 1 - row), frame)
+        closes = [("BTC", 50_000 * float(np.exp(returns[: row + 1, 0].sum()))), ("ETH", 3_000.0 + row)]
+        day = LAST_DAY - timedelta(days=DAYS - 1 - row)
+        benchmarks = pl.DataFrame(
+            [(name, name, close, day, True, "ok", True) for name, close in closes],
+            schema=pl.Schema({k: v for k, v in tables.BENCHMARKS_SCHEMA.items() if k != "date"}),
+            orient="row",
+        )
+        platform.lake.replace(tables.BENCHMARKS, day, benchmarks)
+    figures = {"memory before, GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
+    platform.warehouse.build()
+    span = {"dagster/asset_partition_range_start": str(LAST_DAY), "dagster/asset_partition_range_end": str(LAST_DAY)}
+    del returns, value, index
+    with dg.DagsterInstance.ephemeral() as instance:
+        started = time.perf_counter()
+        assert dg.materialize(
+            dg.load_assets_from_modules([metrics]),
+            tags=span,
+            resources=dict(platform.resources()),
+            instance=instance,
+            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
+        ).success
+        figures["metrics and comparisons of a day, s"] = time.perf_counter() - started
+    figures["marts after it, s"] = timed(platform.warehouse.build)
+    figures["to the mart, s"] = figures["metrics and comparisons of a day, s"] + figures["marts after it, s"]
+    figures["peak memory, GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    stop(platform.settings.postgres)
+    return figures
+
+
+def main() -> None:
+    """Measure and print."""
+    users = int(sys.argv[1]) if len(sys.argv) > 1 else 125_000
+    print(f"metrics of {users:,} users x {DAYS} days x {len(WINDOWS)} windows; target: {TARGET}")
+    for name, seconds, ratio in compare(users):
+        print(f"  {name:<44}{seconds:>10.2f} s {ratio:>10,.1f} times the bound")
+    with tempfile.TemporaryDirectory(prefix="portfolio-bench-") as folder:
+        command = [sys.executable, "-m", "benchmarks.metrics", str(users), str(Path(folder, "home"))]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    for name, figure in json.loads(output.splitlines()[-1]).items():
+        print(f"  {name:<44}{figure:>10.2f}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        print(json.dumps(through_dagster(Path(sys.argv[2]), int(sys.argv[1]))))
+    else:
+        main()
