@@ -92,6 +92,7 @@ def core_tables_page() -> str:
     quotes = _core_tables(ROOT / "portfolio_pipelines/market/quotes.py")
     on_chain = _core_tables(ROOT / "portfolio_pipelines/chain_tables.py")
     on_chain |= _core_tables(ROOT / "portfolio_pipelines/liquidity_tables.py")
+    on_chain |= _core_tables(ROOT / "portfolio_pipelines/allocation_tables.py")
     for name, (note, columns) in [("raw/quotes", quotes["QUOTES"]), *tables.items(), *on_chain.items()]:
         parts += [f"## `{name}`", "", *([note, ""] if note else []), _table(["column", "type", "meaning"], columns), ""]
     return _document(
