@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from portfolio_pipelines.finance import metrics_conventions as rules
 from portfolio_pipelines.finance.metrics_history import Flows, History, State
-from portfolio_pipelines.finance.metrics_kernel import Floats, GapReturns, Rows, WindowStatistics, window_statistics
+from portfolio_pipelines.finance.metrics_kernel import (
+    ROUNDING,
+    Floats,
+    GapReturns,
+    Rows,
+    WindowStatistics,
+    window_statistics,
+)
 from portfolio_pipelines.finance.metrics_reasons import EVERYTHING, Reason
 from portfolio_pipelines.finance.metrics_xirr import Solution, money_weighted_rates
 
@@ -123,7 +130,9 @@ def _figures(
     mean = found.total / n
     enough = whole & (found.count >= 2)
     reason[whole & ~enough] |= Reason.TOO_FEW_RETURNS
-    deviation = np.sqrt(np.maximum(found.squares - n * mean * mean, 0.0) / np.maximum(n - 1, 1))
+    spread = found.squares - n * mean * mean
+    spread = np.where(spread > ROUNDING * found.squares, spread, 0.0)  # what is left of equal returns is no spread
+    deviation = np.sqrt(spread / np.maximum(n - 1, 1))
     below = np.sqrt(found.shortfall / n)
     a_year = np.sqrt(rules.DAYS_A_YEAR)
     varies, loses = enough & (deviation >= rules.LEAST_DAILY_DEVIATION), enough & (below > 0)
