@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from portfolio_pipelines.commands.explain_app import explain_command
+from portfolio_pipelines.commands.ledger_apps import import_transactions, transactions
 from portfolio_pipelines.commands.targets_apps import plan, plans, targets
 from portfolio_pipelines.commands.watched_apps import liquidity, tokens, wallets
 
@@ -26,6 +27,8 @@ app.add_typer(imports, name="import")
 app.add_typer(prices, name="prices")
 app.add_typer(wallets, name="wallets")
 app.add_typer(liquidity, name="liquidity")
+app.add_typer(transactions, name="transactions")
+imports.command("transactions")(import_transactions)
 app.add_typer(tokens, name="tokens")
 app.command("explain")(explain_command)
 app.add_typer(targets, name="targets")

@@ -23,6 +23,7 @@ from typing import Final
 import polars as pl
 
 from portfolio_pipelines.database.investment_files import MOMENT, moments_of
+from portfolio_pipelines.database.transaction_exports import read_export
 from portfolio_pipelines.finance.transactions import NEEDS, Type
 from portfolio_pipelines.market.file_faults import Faults
 from portfolio_pipelines.market.table_cells import DECIMAL, find_bad_dates, find_bad_numbers, find_bad_texts, number
@@ -79,6 +80,8 @@ def read_transaction_file(
     now: datetime,
     user_id: str | None = None,
     venue: str | None = None,
+    skip_faulty: bool = False,
+    day_first: bool | None = None,
     name: str | None = None,
 ) -> TransactionFile:
     """Read a transaction file of our own schema, or an export of an exchange that is known by its header.
@@ -89,11 +92,22 @@ def read_transaction_file(
         now: Later transactions are refused.
         user_id: Whose it is, where the file does not say it.
         venue: The wallet or exchange, where the file does not say it.
+        skip_faulty: Of an export: whether rows that make no sense are left out, with their reason.
+        day_first: Of an export: what 5/9/2017 means; None to find out.
         name: Name for messages; the file's own when not given.
 
     Raises:
         FileRefusedError: If nothing can be read at all. Everything else is in `faults`.
     """
+    export = read_export(source, name=name, skip_faulty=skip_faulty, day_first=day_first) if _is_there(source) else None
+    if export is not None:
+        faults = export.faults
+        if user_id is None:
+            faults.add(f"is an export of {export.format} and does not say whose it is: give the user (--user)")
+        rows = checked_rows(
+            export.cells, faults, first_day=first_day, now=now, user_id=user_id or export.format, venue=venue
+        )
+        return TransactionFile(faults.name, export.sha256, export.format, rows, export.ignored, faults)
     table = read_table(source, COLUMNS, name=name, json_too=True)
     cells, faults = table.cells, table.faults
     absent = [column for column in REQUIRED if column not in cells.columns]
@@ -107,6 +121,10 @@ def read_transaction_file(
         return TransactionFile(table.name, table.sha256, "own", pl.DataFrame(schema=ROWS), (), faults)
     rows = checked_rows(cells, faults, first_day=first_day, now=now, user_id=user_id, venue=venue)
     return TransactionFile(table.name, table.sha256, "own", rows, (), faults)
+
+
+def _is_there(source: Path | bytes) -> bool:
+    return isinstance(source, bytes) or source.is_file()
 
 
 def checked_rows(

@@ -60,6 +60,8 @@ def import_transactions(
     user_id: str | None = None,
     venue: str | None = None,
     keep_unknown: bool = False,
+    skip_faulty: bool = False,
+    day_first: bool | None = None,
     now: datetime | None = None,
     name: str | None = None,
 ) -> TransactionImport:
@@ -76,6 +78,8 @@ def import_transactions(
         user_id: Whose it is, where the file does not say it.
         venue: The wallet or exchange, where the file does not say it.
         keep_unknown: Whether a ticker that nobody knows becomes an asset without a price (file:NAME); else a fault.
+        skip_faulty: Of an export: whether rows that make no sense are left out, with their reason; else faults.
+        day_first: Of an export: what 5/9/2017 means; None to find out.
         now: Time of the import; the clock when not given.
         name: Name of the file, when `source` is its content.
 
@@ -83,7 +87,10 @@ def import_transactions(
         FileRefusedError: With all faults of the file. Nothing was changed.
     """
     now = (now or datetime.now(UTC)).astimezone(UTC)
-    file = read_transaction_file(source, first_day=first_day, now=now, user_id=user_id, venue=venue, name=name)
+    file = read_transaction_file(
+        source, first_day=first_day, now=now, user_id=user_id, venue=venue, skip_faulty=skip_faulty,
+        day_first=day_first, name=name,
+    )  # fmt: skip
     with engine.begin() as connection:
         lock_imports(connection)
         rows, new = name_assets(

@@ -202,6 +202,7 @@ def test_the_marts_say_it_in_words(platform: Platform, run: Run) -> None:
     run()
     platform.warehouse.build()
     with platform.warehouse.connect() as connection:
+        connection.execute("use marts")
         ask = lambda query: connection.execute(query).fetchall()  # noqa: E731
         assert ask("select count(*) from marts.profit_and_loss")[0][0] == 8 * (5 + 4)
         assert ask("select question, asset_id, quantity from ledger_questions order by all") == [
