@@ -1,5 +1,5 @@
 -- Each strategy beside what its user holds on the newest valued day, by the asset whose price counts: investments and
--- wallets, receipts and pools as what they stand for. Kept as a table: plans are made of it, and they cost more to read.
+-- wallets, receipts and pools as what they stand for. Kept as a table: plans are made of it.
 {{ config(materialized='table') }}
 with targets as (
     select
@@ -42,7 +42,9 @@ held as (
         case
             when count(*) = count(value_usd) then sum(cast(value_usd as double))
         end as value_usd,
-        coalesce(sum(cast(value_usd as double)) filter (where asset_type = 'token' and value_usd > 0), 0) as sellable_usd,
+        coalesce(
+            sum(cast(value_usd as double)) filter (where asset_type = 'token' and value_usd > 0), 0
+        ) as sellable_usd,
         bool_and(asset_type = 'token') as is_plain,
         arg_max(chain, coalesce(cast(value_usd as double), 0)) as chain,
         max(cast(value_usd as double)) as largest_usd

@@ -1,5 +1,5 @@
--- One row per step of each plan that is proposed or decided, and of the newest expired one of a strategy. Plans are made
--- after the marts, of the drift they show, and come in with a second build of the same run.
+-- One row per step of each plan that is proposed or decided, and of the newest expired one of a strategy. Plans are
+-- made after the marts, of the drift they show, and come in with a second build of the same run.
 {{ config(materialized='table') }}
 select
     cast(plan_id as uuid) as plan_id,
