@@ -1,6 +1,6 @@
 """`make bench`: a table of times and ratios. Trust the ratios: they come from one run on one machine.
 
-python -m benchmarks                    10,000 users, a year, all peers; then the chains (the longest part: --chains 5 is a sample)
+python -m benchmarks                    10,000 users, a year, all peers; then the chains (--chains 5 for less)
 python -m benchmarks --only balances    the balance reader against its peers; also: users, positions, chains
 python -m benchmarks --users 125000     the size of the requirement; the joins are left out unless --joins
 python -m benchmarks --days 1826        five years
