@@ -177,6 +177,13 @@ def through_dagster(home: Path, users: int) -> dict[str, float]:
     returns, keys = returns_of(users), np.arange(1, users + 1, dtype=np.int32)
     people = pl.DataFrame({"user_key": keys}).with_columns(user_id=pl.format("user-{}", "user_key"))
     platform.lake.replace_table(tables.USERS, people)
+    first_day = LAST_DAY - timedelta(days=DAYS - 1)
+    legs = people.select(
+        "user_key", "user_id", investment_key="user_key", investment_id=pl.lit("first"), invested_on=pl.lit(first_day),
+        asset_id=pl.lit("coingecko:bitcoin"), amount_usd=pl.lit(1_000.0), quantity=pl.lit(0.01),
+        quantity_source=pl.lit("given"), price_source=pl.lit(None, pl.String),
+    ).select(tables.INVESTMENT_LEGS_SCHEMA.names())  # fmt: skip
+    platform.lake.replace_table(tables.INVESTMENT_LEGS, legs)
     value, index = np.full(users, 1_000.0), np.ones(users)
     for row in range(DAYS):
         value, index = value * (1 + returns[row]), index * (1 + returns[row])
@@ -191,9 +198,14 @@ def through_dagster(home: Path, users: int) -> dict[str, float]:
                 "track_outflow_usd": np.zeros(users), "is_final": np.ones(users, bool),
             }
         ).cast(schema)  # fmt: skip
-        platform.lake.replace(tables.PORTFOLIO_PERFORMANCE, LAST_DAY - timedelta(days=DAYS - 1 - row), frame)
+        day = first_day + timedelta(days=row)
+        platform.lake.replace(tables.PORTFOLIO_PERFORMANCE, day, frame)
+        investments = frame.select(
+            "user_key", pl.col("user_key").alias("investment_key"), "invested_usd", "value_usd", "stale_usd",
+            "missing_usd", pl.col("unpriced_legs").cast(pl.Int16), "is_final",
+        )  # fmt: skip
+        platform.lake.replace(tables.INVESTMENT_PERFORMANCE, day, investments)
         closes = [("BTC", 50_000 * float(np.exp(returns[: row + 1, 0].sum()))), ("ETH", 3_000.0 + row)]
-        day = LAST_DAY - timedelta(days=DAYS - 1 - row)
         benchmarks = pl.DataFrame(
             [(name, name, close, day, True, "ok", True) for name, close in closes],
             schema=pl.Schema({k: v for k, v in tables.BENCHMARKS_SCHEMA.items() if k != "date"}),

@@ -80,7 +80,7 @@ class ServedTable:
     def definition_hash(self) -> str:
         """Changes when the table must be made anew; a changed description alone does not."""
         columns = [(column.name, column.data_type) for column in self.columns]
-        parts = (columns, self.storage.value, self.key, self.indexes, self.not_null, self.check, self.query, self.day)
+        parts = (columns, self.storage.value, self.key, self.indexes, self.not_null, self.check, self.query)
         return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
     @property
@@ -101,7 +101,7 @@ class ServedTable:
         if self.check:
             lines.append(f"check ({self.check})")
         how = {
-            Storage.MONTH: f"range ({quoted(self.day)})",
+            Storage.MONTH: f"range ({self.day})",
             Storage.SNAPSHOT: "range (snapshot_timestamp)",
             Storage.WHOLE: f"hash ({quoted((self.key or self.indexes[0])[0])})",
         }[self.storage]
