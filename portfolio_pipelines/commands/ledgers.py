@@ -64,8 +64,12 @@ def show_questions(platform: Platform, user_id: str | None, form: str) -> None:
     """What only a person can answer, as of the newest build of the marts."""
     with platform.warehouse.connect() as connection:
         cursor = connection.execute(
-            "select user_id, question, date, transaction_id, type, venue, asset_id, quantity from marts.ledger_questions "
-            "where user_id = coalesce(?, user_id) order by user_id, date, transaction_id, question",
+            """
+            select user_id, question, date, transaction_id, type, venue, asset_id, quantity
+            from marts.ledger_questions
+            where user_id = coalesce(?, user_id)
+            order by user_id, date, transaction_id, question
+            """,
             [user_id],
         )
         names = [column[0] for column in cursor.description or []]
