@@ -1,6 +1,6 @@
 """Metrics of a whole population: our kernel beside polars, DuckDB and an empyrical loop, then the run through Dagster.
 
-python -m benchmarks.metrics [USERS]        seconds, ratios to a pass over the returns, and the memory of the run
+python -m benchmarks.metrics [USERS]        seconds, and ratios to a pass over the returns
 
 Every engine computes total return, volatility, Sharpe, Sortino, drawdown, value at risk and expected shortfall over 30,
 90 and 365 days; ours also what else `portfolio_metrics` holds. Peers run on a part of the users and are scaled up; all
@@ -8,13 +8,11 @@ are compared with our figures.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
@@ -28,7 +26,6 @@ DAYS = 365
 WINDOWS = (30, 90, 365)
 PART = 5_000
 LOOPED = 100
-LAST_DAY = date(2025, 12, 31)
 TARGET = "at most 2 s in the kernel, 20 s through Dagster to the mart, under 2 GB"
 LINES = """
 create temp table w as select n from (values (30), (90), (365)) as t(n);
@@ -162,75 +159,21 @@ def compare(users: int) -> list[tuple[str, float, float]]:
     return [(name, seconds, seconds / bound) for name, seconds in rows]
 
 
-def through_dagster(home: Path, users: int) -> dict[str, float]:
-    """A year of values in the lake; then metrics of its last day as one run, and the build of the marts after it."""
-    import dagster as dg
-
-    from portfolio_pipelines import tables
-    from portfolio_pipelines.assets import metrics
-    from portfolio_pipelines.database.embedded import stop
-    from portfolio_pipelines.resources.platform import Platform
-    from portfolio_pipelines.settings import Settings
-
-    platform = Platform.of(Settings(home=home, price_providers=()))
-    platform.database.prepare()
-    returns, keys = returns_of(users), np.arange(1, users + 1, dtype=np.int32)
-    people = pl.DataFrame({"user_key": keys}).with_columns(user_id=pl.format("user-{}", "user_key"))
-    platform.lake.replace_table(tables.USERS, people)
-    first_day = LAST_DAY - timedelta(days=DAYS - 1)
-    legs = people.select(
-        "user_key", "user_id", investment_key="user_key", investment_id=pl.lit("first"), invested_on=pl.lit(first_day),
-        asset_id=pl.lit("coingecko:bitcoin"), amount_usd=pl.lit(1_000.0), quantity=pl.lit(0.01),
-        quantity_source=pl.lit("given"), price_source=pl.lit(None, pl.String),
-    ).select(tables.INVESTMENT_LEGS_SCHEMA.names())  # fmt: skip
-    platform.lake.replace_table(tables.INVESTMENT_LEGS, legs)
-    value, index = np.full(users, 1_000.0), np.ones(users)
-    for row in range(DAYS):
-        value, index = value * (1 + returns[row]), index * (1 + returns[row])
-        schema = {name: kind for name, kind in tables.PORTFOLIO_PERFORMANCE_SCHEMA.items() if name != "date"}
-        frame = pl.DataFrame(
-            {
-                "user_key": keys, "invested_usd": np.full(users, 1_000.0), "value_usd": value,
-                "stale_usd": np.zeros(users), "missing_usd": np.zeros(users), "unpriced_legs": np.zeros(users),
-                "flow_in_usd": np.full(users, 0.0 if row else 1_000.0), "flow_out_usd": np.zeros(users),
-                "daily_return": returns[row], "twr_index": index, "track_index": index, "track_value_usd": value,
-                "track_date": [None] * users, "track_inflow_usd": np.zeros(users),
-                "track_outflow_usd": np.zeros(users), "is_final": np.ones(users, bool),
-            }
-        ).cast(schema)  # fmt: skip
-        day = first_day + timedelta(days=row)
-        platform.lake.replace(tables.PORTFOLIO_PERFORMANCE, day, frame)
-        investments = frame.select(
-            "user_key", pl.col("user_key").alias("investment_key"), "invested_usd", "value_usd", "stale_usd",
-            "missing_usd", pl.col("unpriced_legs").cast(pl.Int16), "is_final",
-        )  # fmt: skip
-        platform.lake.replace(tables.INVESTMENT_PERFORMANCE, day, investments)
-        closes = [("BTC", 50_000 * float(np.exp(returns[: row + 1, 0].sum()))), ("ETH", 3_000.0 + row)]
-        benchmarks = pl.DataFrame(
-            [(name, name, close, day, True, "ok", True) for name, close in closes],
-            schema=pl.Schema({k: v for k, v in tables.BENCHMARKS_SCHEMA.items() if k != "date"}),
-            orient="row",
-        )
-        platform.lake.replace(tables.BENCHMARKS, day, benchmarks)
-    figures = {"memory before, GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
-    platform.warehouse.build()
-    span = {"dagster/asset_partition_range_start": str(LAST_DAY), "dagster/asset_partition_range_end": str(LAST_DAY)}
-    del returns, value, index
-    with dg.DagsterInstance.ephemeral() as instance:
-        started = time.perf_counter()
-        assert dg.materialize(
-            dg.load_assets_from_modules([metrics]),
-            tags=span,
-            resources=dict(platform.resources()),
-            instance=instance,
-            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
-        ).success
-        figures["metrics and comparisons of a day, s"] = time.perf_counter() - started
-    figures["marts after it, s"] = timed(platform.warehouse.build)
-    figures["to the mart, s"] = figures["metrics and comparisons of a day, s"] + figures["marts after it, s"]
-    figures["peak memory, GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    stop(platform.settings.postgres)
-    return figures
+def through_dagster(users: int) -> dict[str, float]:
+    """The daily job for one new day after a year, prices to marts: its steps of a second or more, and its memory."""
+    with tempfile.TemporaryDirectory(prefix="portfolio-bench-") as folder:
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.pipeline",
+            str(Path(folder, "home")),
+            str(users),
+            str(DAYS),
+            "marts",
+        ]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    figures: dict[str, float] = json.loads(output.splitlines()[-1])
+    return {name: figure for name, figure in figures.items() if name.startswith(("1 new day", "peak"))}
 
 
 def main() -> None:
@@ -239,15 +182,9 @@ def main() -> None:
     print(f"metrics of {users:,} users x {DAYS} days x {len(WINDOWS)} windows; target: {TARGET}")
     for name, seconds, ratio in compare(users):
         print(f"  {name:<44}{seconds:>10.2f} s {ratio:>10,.1f} times the bound")
-    with tempfile.TemporaryDirectory(prefix="portfolio-bench-") as folder:
-        command = [sys.executable, "-m", "benchmarks.metrics", str(users), str(Path(folder, "home"))]
-        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    for name, figure in json.loads(output.splitlines()[-1]).items():
+    for name, figure in through_dagster(users).items():
         print(f"  {name:<44}{figure:>10.2f}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        print(json.dumps(through_dagster(Path(sys.argv[2]), int(sys.argv[1]))))
-    else:
-        main()
+    main()
