@@ -151,7 +151,7 @@ def match(
     Raises:
         ValueError: If a quantity is not positive or money is negative.
     """
-    if any(quantity <= 0 for quantity in movements.quantity) or any(usd < 0 for usd in movements.usd):
+    if min(movements.quantity, default=1) <= 0 or min(movements.usd, default=0) < 0:
         msg = "movements need positive quantities and no negative money"
         raise ValueError(msg)
     matcher = _Matcher(method, opened or Lots(), dust, shorts_allowed)

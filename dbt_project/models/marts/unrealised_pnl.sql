@@ -1,4 +1,5 @@
 -- What is open at the newest close of the ledgers. An asset that became another one is worth its ratio of that one.
+{{ config(materialized='table') }}
 with newest as (
     select max(date) as date
     from {{ ref('fct_profit_and_loss') }}
