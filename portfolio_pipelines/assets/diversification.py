@@ -133,11 +133,10 @@ class _Known:
         targets, ratios = converted_assets(bought, self._successions, day)
         assets = sorted(set(targets))
         place = {name: at for at, name in enumerate(assets)}
-        of_leg = legs["asset_id"].replace_strict(
-            dict(zip(bought, range(len(bought)), strict=True)), return_dtype=pl.Int32
-        )
-        asset = np.array([place[name] for name in targets], np.int64)[of_leg.to_numpy()]
-        units = legs["quantity"].to_numpy() * ratios[of_leg.to_numpy()]
+        numbers = dict(zip(bought, range(len(bought)), strict=True))
+        of_leg = np.array([numbers[name] for name in legs["asset_id"]], np.int64)
+        asset = np.array([place[name] for name in targets], np.int64)[of_leg]
+        units = legs["quantity"].to_numpy() * ratios[of_leg]
         closes, weekday_only = (
             self._closes(assets, day),
             np.array([name in self._weekday_only for name in assets], bool),
@@ -147,7 +146,8 @@ class _Known:
         }
         today = self._prices.filter((pl.col("date") == day) & pl.col("asset_id").is_in(assets))
         price = np.full(len(assets), np.nan)
-        price[[place[name] for name in today["asset_id"]]] = today["close_usd"].fill_null(float("nan")).to_numpy()
+        priced = np.array([place[name] for name in today["asset_id"]], np.int64)  # may be empty
+        price[priced] = today["close_usd"].fill_null(float("nan")).to_numpy()
         users, owner = np.unique(legs["user_key"].to_numpy(), return_inverse=True)
         spread = diversification(owner, asset, units * price[asset], len(users), found[AVERAGED_WINDOW].correlation)
         return _frame_of_spread(users, spread, assets), _frame_of_pairs(found, assets)
