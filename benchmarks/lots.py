@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 
 from rich.console import Console
 from rich.table import Table
@@ -93,9 +94,7 @@ def beancount(made: Movements, method: str) -> float | None:
 
 def rp2(made: Movements, method: str) -> float | None:
     """Seconds of rp2's own engine on each pool; None when it is not installed."""
-    try:
-        from rp2.configuration import Configuration  # type: ignore[import-not-found]  # noqa: F401
-    except ImportError:
+    if find_spec("rp2") is None:
         return None
     from benchmarks.lots_rp2 import seconds
 

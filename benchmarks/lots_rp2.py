@@ -1,6 +1,7 @@
 """rp2's engine on our movements: for its time and for its results. Nothing here runs where rp2 is not installed."""
 
 # mypy: ignore-errors
+import contextlib
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
@@ -48,16 +49,17 @@ crypto_received = 8
 
 def gains(made: Movements, method: str) -> tuple[float, float]:
     """Seconds of matching alone, and the sum of all gains in US dollars; every pool by itself."""
-    from prezzemolo.avl_tree import AVLTree
-    from rp2.accounting_engine import AccountingEngine
-    from rp2.configuration import Configuration
-    from rp2.in_transaction import InTransaction
-    from rp2.input_data import InputData
-    from rp2.out_transaction import OutTransaction
-    from rp2.plugin.country.us import US
-    from rp2.rp2_decimal import RP2Decimal
-    from rp2.tax_engine import compute_tax
-    from rp2.transaction_set import TransactionSet
+    with tempfile.TemporaryDirectory() as elsewhere, contextlib.chdir(elsewhere):  # rp2 logs into the current folder
+        from prezzemolo.avl_tree import AVLTree
+        from rp2.accounting_engine import AccountingEngine
+        from rp2.configuration import Configuration
+        from rp2.in_transaction import InTransaction
+        from rp2.input_data import InputData
+        from rp2.out_transaction import OutTransaction
+        from rp2.plugin.country.us import US
+        from rp2.rp2_decimal import RP2Decimal
+        from rp2.tax_engine import compute_tax
+        from rp2.transaction_set import TransactionSet
 
     start = datetime(2001, 1, 1, tzinfo=UTC)
     seconds, total = 0.0, 0.0
