@@ -86,7 +86,7 @@ def _kind(annotation: object) -> str:
 
 
 def core_tables_page() -> str:
-    """The tables of the lake, from the schemas and comments of `tables.py`, `chain_tables.py` and `market/quotes.py`."""
+    """The tables of the lake, from the schemas and comments of the modules of tables and of `market/quotes.py`."""
     parts = []
     tables = _core_tables(ROOT / "portfolio_pipelines/tables.py")
     quotes = _core_tables(ROOT / "portfolio_pipelines/market/quotes.py")
@@ -100,8 +100,8 @@ def core_tables_page() -> str:
         "Core tables",
         "Parquet files of the lake, `<home>/lake/<table>/date=YYYY-MM-DD/data.parquet` (the day is the folder) or "
         "`<home>/lake/<table>/data.parquet`; what is read of chains has a file for each chain on each day, "
-        "`date=YYYY-MM-DD/chain=<slug>/data.parquet`. People query the marts instead; these are for those who build on the "
-        "platform. Null means unknown, never zero.",
+        "`date=YYYY-MM-DD/chain=<slug>/data.parquet`. People query the marts instead; these are for those who build on "
+        "the platform. Null means unknown, never zero.",
         "\n".join(parts).rstrip(),
     )
 

@@ -131,7 +131,7 @@ class WarehouseContent:
         return str(self._files.get(("prices_daily", day), ""))
 
     def _yields(self, day: str) -> str:
-        return self._files.get(("pool_yields", day), "")
+        return str(self._files.get(("pool_yields", day), ""))
 
     def _newest_day(self) -> str:
         newest = self._value("select max(date) from intermediate.days where is_newest")

@@ -1,5 +1,5 @@
--- What only a person can answer: nothing of it was guessed. Missing acquisitions are the same by every method; FIFO over
--- all venues stands for them.
+-- What only a person can answer: nothing of it was guessed. Missing acquisitions are the same by every method; FIFO
+-- over all venues stands for them.
 with asked as (
     select
         user_key,

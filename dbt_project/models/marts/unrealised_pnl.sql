@@ -50,6 +50,7 @@ select
     cast(priced.cost_usd as double) / nullif(cast(priced.quantity as double), 0) as unit_cost_usd,
     priced.close_usd,
     {{ ledger_usd('cast(priced.quantity as double) * priced.close_usd') }} as value_usd,
-    {{ ledger_usd('cast(priced.quantity as double) * priced.close_usd - cast(priced.cost_usd as double)') }} as unrealised_usd
+    {{ ledger_usd('cast(priced.quantity as double) * priced.close_usd - cast(priced.cost_usd as double)') }}
+        as unrealised_usd
 from priced
 inner join {{ ref('dim_users') }} as users on priced.user_key = users.user_key
