@@ -1,4 +1,4 @@
--- The price that counts of what wallets hold: the market's, and of receipts that have none what they stand for is worth.
+-- The price that counts of what wallets hold: the market's; of receipts that have none, what they stand for is worth.
 -- Two parts, so that a filter on days or assets reaches the tables below.
 select
     prices.date,

@@ -1,5 +1,5 @@
--- What receipts are worth by what they stand for: ratio times the close of the underlying, which may be a receipt too, in
--- up to three layers. A market price of the underlying comes before one that is derived again. What rests on a token
+-- What receipts are worth by what they stand for: ratio times the close of the underlying, which may be a receipt, too,
+-- in up to three layers. A market price of the underlying comes before one that is derived again. What rests on a token
 -- that is distrusted has no price from here.
 {%- set layers = 3 %}
 with ratios as (
@@ -57,7 +57,8 @@ layer_{{ layer }} as (
     inner join layer_{{ layer - 1 }} as below
         on ratios.underlying_token_key = below.token_key and ratios.date = below.date
     {%- for nearer in range(1, layer) %}
-    anti join layer_{{ nearer }} on ratios.token_key = layer_{{ nearer }}.token_key and ratios.date = layer_{{ nearer }}.date
+    anti join layer_{{ nearer }}
+        on ratios.token_key = layer_{{ nearer }}.token_key and ratios.date = layer_{{ nearer }}.date
     {%- endfor %}
 ),
 {%- endfor %}
