@@ -46,7 +46,9 @@ def test_the_marts_wait_for_every_core_table(marts: dg.AssetsDefinition) -> None
         "prices_daily", "price_restatements", "benchmarks_daily", "assets", "users", "investment_legs",
         "asset_successions", "investment_performance", "portfolio_performance", "partition_log", "check_results",
         "wallets", "chains", "chain_tokens", "chain_reads", "wallet_balances", "defi_positions",
-        "balance_reconciliation", "allocation_targets", "pool_states", "receipt_ratios",
+        "balance_reconciliation", "allocation_targets", "pool_states", "receipt_ratios", "pool_yields",
+        "impermanent_loss", "portfolio_metrics", "benchmark_comparison", "diversification", "asset_correlations",
+        "transactions", "transaction_values", "lot_entries", "lot_uses", "profit_and_loss",
     }  # fmt: skip
 
 
