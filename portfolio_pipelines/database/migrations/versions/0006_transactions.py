@@ -48,7 +48,7 @@ def upgrade() -> None:
     sa.Column('fee_asset', sa.Text(), nullable=True, comment='Asset that the fee was paid in'),
     sa.Column('fee_quantity', sa.Numeric(precision=38, scale=18), nullable=True, comment='On top of in and out'),
     sa.Column('value_usd', sa.Numeric(precision=38, scale=12), nullable=True, comment='Worth, where the file says it'),
-    sa.Column('fee_value_usd', sa.Numeric(precision=38, scale=12), nullable=True, comment='Worth of the fee, if the file says it'),
+    sa.Column('fee_value_usd', sa.Numeric(precision=38, scale=12), nullable=True, comment='Worth of the fee, where the file says it'),
     sa.Column('tx_hash', sa.Text(), nullable=True, comment='Hash on the chain'),
     sa.Column('chain', sa.Text(), nullable=True, comment='Chain that the block belongs to'),
     sa.Column('block_number', sa.BigInteger(), nullable=True),
