@@ -71,8 +71,8 @@ def test_the_asset_graph_shows_the_tables_from_quotes_to_the_served_marts(
     page.goto(f"{address}/asset-groups")
     shows(page, "core", "marts", "raw", "served")
     page.screenshot(path=tmp_path / "groups.png")
-    page.goto(f"{address}/assets/prices_daily?view=lineage")
-    shows(page, "raw_quotes", "benchmarks_daily", "investment_performance", "7 / 8 Passed")  # a coin has no price
+    page.goto(f"{address}/assets/benchmarks_daily?view=lineage&lineageScope=neighbors&lineageDepth=1")
+    shows(page, "prices_daily", "benchmarks_daily", "7 / 8 Passed")  # a coin has no price
     page.screenshot(path=tmp_path / "graph.png")
 
 
