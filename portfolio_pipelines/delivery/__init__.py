@@ -1,0 +1,1 @@
+"""What leaves the platform: alert rules and their states, the outbox, channels, exports and reports."""
