@@ -4,6 +4,8 @@ from alembic import context
 
 from portfolio_pipelines.database import (  # noqa: F401 (tables of Base)
     chain_models,
+    channel_models,
+    outbox_models,
     target_models,
     transaction_models,
     wallet_models,

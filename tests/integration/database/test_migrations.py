@@ -11,7 +11,9 @@ from alembic.migration import MigrationContext
 
 from portfolio_pipelines.database import (  # noqa: F401 (tables of Base)
     chain_models,
+    channel_models,
     migrate,
+    outbox_models,
     target_models,
     transaction_models,
     wallet_models,
