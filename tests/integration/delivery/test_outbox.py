@@ -104,7 +104,7 @@ def test_an_unknown_user_and_a_figure_that_is_no_json_are_refused_by_name(databa
     users_and_channels(database)
     with database.begin() as connection:
         with pytest.raises(OutboxError, match=r"unknown: 'carl', 'dora'"):
-            put(connection, [replace(ALERT, user_id="dora"), replace(ALERT, user_id="carl"), ALERT])
+            put(connection, [replace(ALERT, key="a", user_id="dora"), replace(ALERT, key="b", user_id="carl"), ALERT])
         with pytest.raises(OutboxError, match=r"'alert:17:coingecko:bitcoin:2026-03-01' of ann .* no JSON"):
             put(connection, [replace(ALERT, data={"value_usd": float("nan")})])
         assert connection.scalar(sa.text("select count(*) from app.outbox_messages")) == 0
