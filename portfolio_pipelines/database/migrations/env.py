@@ -3,6 +3,7 @@
 from alembic import context
 
 from portfolio_pipelines.database import (  # noqa: F401 (tables of Base)
+    alert_models,
     chain_models,
     channel_models,
     outbox_models,

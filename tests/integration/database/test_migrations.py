@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from portfolio_pipelines.database import (  # noqa: F401 (tables of Base)
+    alert_models,
     chain_models,
     channel_models,
     migrate,
