@@ -99,7 +99,7 @@ class AlertState(Base):
     rule_id: Mapped[int] = mapped_column(ForeignKey("app.alert_rules.rule_id", ondelete="CASCADE"), primary_key=True)
     subject: Mapped[str] = mapped_column(primary_key=True)
     level: Mapped[int] = mapped_column(SmallInteger, comment="0 armed; firing as 1 info, 2 warning, 3 critical")
-    shown_level: Mapped[int] = mapped_column(SmallInteger, comment="What the owner was told; less while it is held back")
+    shown_level: Mapped[int] = mapped_column(SmallInteger, comment="What the owner was told; less while held back")
     since: Mapped[datetime] = mapped_column(comment="When the level became this")
     value: Mapped[float | None] = mapped_column(comment="At the last change of this row, unit of the metric")
     coverage: Mapped[float | None] = mapped_column(comment="At the last change of this row, 0..1")

@@ -79,7 +79,7 @@ def upgrade() -> None:
     sa.Column('rule_id', sa.Integer(), nullable=False),
     sa.Column('subject', sa.Text(), nullable=False),
     sa.Column('level', sa.SmallInteger(), nullable=False, comment='0 armed; firing as 1 info, 2 warning, 3 critical'),
-    sa.Column('shown_level', sa.SmallInteger(), nullable=False, comment='What the owner was told; less while it is held back'),
+    sa.Column('shown_level', sa.SmallInteger(), nullable=False, comment='What the owner was told; less while held back'),
     sa.Column('since', postgresql.TIMESTAMP(timezone=True), nullable=False, comment='When the level became this'),
     sa.Column('value', sa.Double(), nullable=True, comment='At the last change of this row, unit of the metric'),
     sa.Column('coverage', sa.Double(), nullable=True, comment='At the last change of this row, 0..1'),
