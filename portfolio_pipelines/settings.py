@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from datetime import date
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
 
@@ -92,17 +93,58 @@ class Settings(BaseSettings):
     yahoo_per_minute: float = Field(default=60, gt=0, description="Requests a minute to Yahoo at most.")
     request_timeout_seconds: float = Field(default=15, gt=0, description="Seconds until a provider counts as silent.")
 
+    secrets_key: SecretStr | None = Field(
+        default=None,
+        description="32 bytes in base64 that encrypt stored secrets; several behind commas: the first one encrypts, all "
+        "decrypt; made once in the home folder when unset.",
+    )
+    smtp_host: str = Field(default="", description="Mail server that messages are sent through; no mail without one.")
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="Its port.")
+    smtp_security: str = Field(
+        default="starttls",
+        pattern="^(starttls|tls|none)$",
+        description="starttls, tls (from the first byte, port 465), or none for a server next door.",
+    )
+    smtp_user: str = Field(default="", description="Login at the mail server; empty for none.")
+    smtp_password: SecretStr | None = Field(default=None, description="Password of that login.")
+    smtp_from: str = Field(default="", description="Sender of messages, such as Portfolio <alerts@example.com>.")
+    ntfy_url: str = Field(
+        default="https://ntfy.sh", description="Push server of ntfy channels that name a topic alone."
+    )
+    ntfy_token: SecretStr | None = Field(default=None, description="Access token of that push server.")
+    apprise_schemes: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("discord", "gchat", "opsgenie", "pagerduty", "pbul", "pover", "slack", "tgram", "wxteams"),
+        description="Kinds of Apprise addresses that channels may use, comma separated.",
+    )
+    webhook_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        default=(),
+        description="Networks of your own that webhooks may reach, such as 10.1.0.0/16, comma separated; without it "
+        "public addresses on port 443 alone.",
+    )
+    delivery_timeout_seconds: float = Field(
+        default=15, gt=0, le=60, description="Seconds until a receiver of messages counts as silent."
+    )
+    ca_file: Path | None = Field(
+        default=None, description="PEM file with certificate authorities of your own, for receivers of messages."
+    )
+
     duckdb_memory: str = Field(default="2GB", description="Memory limit of the warehouse build.")
 
-    @field_validator("chains_file", mode="before")
+    @field_validator("chains_file", "ca_file", mode="before")
     @classmethod
     def _none_when_empty(cls, value: object) -> object:
         return value or None
 
-    @field_validator("price_providers", "benchmark_assets", mode="before")
+    @field_validator("price_providers", "benchmark_assets", "apprise_schemes", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("webhook_allow_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        parts = cls._split(value)
+        return tuple(map(ip_network, parts)) if isinstance(parts, tuple) else parts
 
     @field_validator("price_providers")
     @classmethod

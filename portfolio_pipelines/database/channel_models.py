@@ -1,6 +1,6 @@
 """Operational tables of notification channels: where the messages of a user, or of the operators, are sent to.
 
-Addresses and secrets are kept sealed (`database.sealing`); what is readable here may be shown to everybody who may see
+Addresses and secrets are kept sealed (`resources.sealing`); what is readable here may be shown to everybody who may see
 the user's settings.
 """
 
