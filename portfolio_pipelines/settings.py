@@ -9,7 +9,7 @@ from datetime import date
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -74,6 +74,21 @@ class Settings(BaseSettings):
         default=(), description="Asset ids to compare portfolios with beside BTC, ETH and the S&P 500, comma separated."
     )
 
+    leaderboard_key: SecretStr | None = Field(
+        default=None, description="Key of the leaderboard's pseudonyms, 32 signs or more; generated when unset."
+    )
+    leaderboard_counts_from: Literal["entry", "purchase"] = Field(
+        default="entry",
+        description="Holdings count on the leaderboard from the day they were entered, or from their purchase: entry "
+        "or purchase. The latter trusts what users say of the past.",
+    )
+    leaderboard_least_sources: int = Field(
+        default=2, ge=1, description="Price sources that must agree before a price counts as confirmed there."
+    )
+    leaderboard_bucket_users: int = Field(
+        default=10, ge=2, description="Ranked users that share each published bucket of worth, at least."
+    )
+
     price_providers: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("coingecko", "defillama", "yahoo"),
         description="Live providers in order of priority, comma separated; empty for price files alone.",
@@ -95,7 +110,7 @@ class Settings(BaseSettings):
 
     secrets_key: SecretStr | None = Field(
         default=None,
-        description="32 bytes in base64 that encrypt stored secrets; several behind commas: the first one encrypts, all "
+        description="32 bytes in base64 that encrypt stored secrets; several behind commas: the first encrypts, all "
         "decrypt; made once in the home folder when unset.",
     )
     smtp_host: str = Field(default="", description="Mail server that messages are sent through; no mail without one.")
