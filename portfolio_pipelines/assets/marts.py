@@ -80,8 +80,8 @@ def _metadata(model: Model, build: BuildResult) -> Mapping[str, dg.MetadataValue
     rows = build.row_counts.get(model.meta.get("rows_of", f"{model.schema}.{model.name}"))
     if rows is not None:
         metadata["dagster/row_count"] = dg.MetadataValue.int(rows)
-    seconds = next((r.seconds for r in build.results if r.unique_id == model.unique_id), None)
-    if seconds is not None and not build.skipped:
+    seconds = next((r.seconds for r in build.made if r.unique_id == model.unique_id), None)
+    if seconds is not None:
         metadata["seconds"] = dg.MetadataValue.float(round(seconds, 3))
     return metadata
 

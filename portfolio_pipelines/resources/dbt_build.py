@@ -8,13 +8,14 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from portfolio_pipelines.resources.dbt_manifest import touched_nodes
 from portfolio_pipelines.resources.files import appears_whole
 from portfolio_pipelines.settings import PROJECT_ROOT
 
@@ -97,17 +98,24 @@ class DbtProject:
         manifest: dict[str, Any] = json.loads(path.read_text())
         return manifest
 
-    def build(self, *, unit_tests: bool) -> list[NodeResult]:
-        """Build and test every model in `database`; a model downstream of a failure is skipped.
+    def build(self, *, unit_tests: bool, changed_sources: Collection[str] | None = None) -> list[NodeResult]:
+        """Build and test the models in `database`; a model downstream of a failure is skipped.
 
         Args:
             unit_tests: Also run the unit tests of the models: they depend on the code alone.
+            changed_sources: Make and test only what reads these sources, directly or not; None for everything.
 
         Raises:
             DbtError: If dbt could not start building.
         """
         left_out = ["exposure"] if unit_tests else ["exposure", "unit_test"]
-        result = self._invoke(["build", *(f"--exclude-resource-type={kind}" for kind in left_out)])
+        command = ["build", *(f"--exclude-resource-type={kind}" for kind in left_out)]
+        if changed_sources is not None:
+            touched = touched_nodes(self.manifest(), changed_sources)
+            if not touched:
+                return []
+            command += ["--select", *touched]
+        result = self._invoke(command)
         return [_node_result(node) for node in getattr(result, "results", [])]
 
     @staticmethod

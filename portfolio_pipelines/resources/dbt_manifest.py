@@ -3,7 +3,7 @@
 Belongs here: reading the manifest. Dagster's own objects are made in `assets.marts`, DDL in `served_tables`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any
@@ -59,6 +59,26 @@ def read_models(manifest: Mapping[str, Any]) -> list[Model]:
     }
     order = TopologicalSorter({key: [up for up in model.upstream if up in models] for key, model in models.items()})
     return [models[key] for key in order.static_order()]
+
+
+def touched_nodes(manifest: Mapping[str, Any], sources: Collection[str]) -> list[str]:
+    """Names of the tables to make again and of the tests to repeat when these sources changed; models come first.
+
+    A view that was made before shows its changed parents by itself: it is left alone, and its tests are repeated.
+
+    Args:
+        manifest: dbt's manifest.
+        sources: Names of source tables.
+    """
+    reached = {unique_id for unique_id, source in manifest["sources"].items() if source["name"] in sources}
+    parents = {unique_id: set(node["depends_on"]["nodes"]) for unique_id, node in manifest["nodes"].items()}
+    for unique_id in TopologicalSorter(parents).static_order():
+        if parents.get(unique_id, set()) & reached:
+            reached.add(unique_id)
+    nodes = [node for unique_id, node in manifest["nodes"].items() if unique_id in reached]
+    models = [node["name"] for node in nodes if node["resource_type"] == "model"
+              and node["config"]["materialized"] != "view"]  # fmt: skip
+    return sorted(models) + sorted(node["name"] for node in nodes if node["resource_type"] == "test")
 
 
 def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], tests: Sequence[Mapping[str, Any]]) -> Model:

@@ -74,7 +74,8 @@ class BuildResult:
 
     skipped: bool
     reason: str
-    results: Sequence[NodeResult]  # of the build that made the file, also when this one was skipped
+    results: Sequence[NodeResult]  # the latest of each model and test, also of builds before this one
+    made: Sequence[NodeResult] = ()  # of this build: what rests on nothing that changed was left alone
     row_counts: Mapping[str, int] = field(default_factory=dict)  # by schema.table, tables only
     changed: Mapping[str, int] = field(default_factory=dict)  # changed partitions by core table
     warnings: Sequence[TestFailure] = ()
@@ -155,11 +156,13 @@ class Warehouse:
             same_code = before.code_hash == self.project.code_hash
             if same_code and not changed and not full:
                 logger.info("the marts are up to date: no core table changed since they were built")
-                return BuildResult(True, "no core table and no model changed", before.results, before.row_counts)
+                return BuildResult(True, "no core table and no model changed", before.results, (), before.row_counts)
             new_file = full or not same_code or is_mostly_new(before.partitions, changed, partitions)
             try:
                 self._prepare(new_file, changed if not new_file else sorted(partitions))
-                results = self.project.build(unit_tests=not same_code)
+                sources = None if new_file else {table_name for table_name, _ in changed}
+                made = self.project.build(unit_tests=not same_code, changed_sources=sources)
+                results = made if new_file else _over(before.results, made)
                 warnings = self._judge(results)
                 row_counts = self._finish(results, partitions)
                 self._publish()
@@ -169,7 +172,7 @@ class Warehouse:
         for table_name, _ in changed:
             counted[table_name] = counted.get(table_name, 0) + 1
         reason = "built from nothing" if new_file else "changed partitions replaced"
-        return BuildResult(False, reason, results, row_counts, counted, warnings, time.monotonic() - started)
+        return BuildResult(False, reason, results, made, row_counts, counted, warnings, time.monotonic() - started)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -252,6 +255,12 @@ class Warehouse:
             yield connection
         finally:
             connection.close()
+
+
+def _over(before: Sequence[NodeResult], made: Sequence[NodeResult]) -> list[NodeResult]:
+    """The results of a build in place of those before it; what rests on nothing that changed stands as it was."""
+    results = {result.unique_id: result for result in before}
+    return list((results | {result.unique_id: result for result in made}).values())
 
 
 def _rows(connection: "duckdb.DuckDBPyConnection", result: NodeResult) -> list[Mapping[str, object]]:

@@ -23,6 +23,7 @@ MARTS = (
     "investment_performance_daily",
     "portfolio_performance_daily",
     "portfolio_snapshots",
+    "portfolio_totals",
     "portfolio_holdings",
     "current_prices",
     "portfolio_assets",
@@ -201,7 +202,11 @@ def test_only_changed_days_are_loaded_again(warehouse: Warehouse, market: Any) -
     assert dict(result.changed) == {
         "benchmarks_daily": 1, "investment_performance": 1, "portfolio_performance": 1, "prices_daily": 1,
     }  # fmt: skip
-    assert "unit_test" not in {r.kind for r in result.results}  # they depend on the code alone
+    made = {r.name for r in result.made}
+    assert "unit_test" not in {r.kind for r in result.made}  # they depend on the code alone
+    assert {"prices_daily", "fct_portfolio_values", "data_quality_scorecard"} <= made
+    assert not {"dim_investments", "dim_wallets", "fct_wallet_balances"} & made  # they read nothing of that
+    assert {r.unique_id for r in result.results} > {r.unique_id for r in result.made}
     assert rows(warehouse, f"select close_usd from marts.prices_daily where asset_id = '{BTC}' order by date") == [
         (50_000.0,), (61_000.0,), (60_000.0,), (55_000.0,),
     ]  # fmt: skip
