@@ -115,7 +115,9 @@ class Poster:
     async def _connections(self, scheme: str, receiver: str) -> AsyncIterator[httpcore.AsyncConnectionPool]:
         """The connections of a receiver; those that were not used for longest are closed when there are many."""
         key = (scheme, receiver)
-        kept = self._pools.setdefault(key, _Connections(self._make_pool(scheme == "https")))
+        if key not in self._pools:
+            self._pools[key] = _Connections(self._make_pool(scheme == "https"))
+        kept = self._pools[key]
         self._pools.move_to_end(key)
         kept.users += 1
         try:
