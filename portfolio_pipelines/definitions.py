@@ -9,6 +9,7 @@ from portfolio_pipelines.assets import (
     chain_core,
     diversification,
     impermanent_loss,
+    leaderboard,
     metrics,
     onchain,
     operational,
@@ -62,7 +63,7 @@ def build_defs(
                 ]
             ),
             *dg.load_assets_from_modules([impermanent_loss, pool_yields, profit_and_loss]),
-            *dg.load_assets_from_modules([rebalancing]),
+            *dg.load_assets_from_modules([rebalancing, leaderboard]),
             build_marts_asset(project),
             build_published_asset([*mart_keys(project), dg.AssetKey("rebalancing_plans")]),
         ],

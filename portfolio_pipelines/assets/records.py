@@ -11,6 +11,7 @@ from portfolio_pipelines.tables import CHECK_RESULTS, CHECK_RESULTS_SCHEMA, PART
 
 BEFORE = [
     "benchmarks_daily", "price_restatements", "portfolio_performance", "portfolio_metrics", "diversification",
+    "leaderboard",
 ]  # fmt: skip
 
 

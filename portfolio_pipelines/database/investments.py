@@ -6,6 +6,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from portfolio_pipelines.database.connection import read_frame
+from portfolio_pipelines.leaderboard_tables import HOLDING_VERSIONS_SCHEMA
 from portfolio_pipelines.tables import INVESTMENT_LEGS_SCHEMA, USERS_SCHEMA
 
 OWNERS: Final = ("investment_key", "investment_id", "user_key", "user_id")
@@ -38,3 +39,30 @@ def load_investment_legs(engine: sa.Engine) -> pl.DataFrame:
     )
     joined = legs.join(owners, on="investment_key")
     return joined.select(INVESTMENT_LEGS_SCHEMA.names()).sort("user_key", "investment_key", "asset_id")
+
+
+def load_holding_versions(engine: sa.Engine) -> pl.DataFrame:
+    """Every version of every leg with the days on which it was known, schema HOLDING_VERSIONS_SCHEMA, in a fixed order.
+
+    A version that was replaced on the day it was entered was never known at a close and is left out.
+    """
+    versions = read_frame(
+        engine,
+        """
+        select investment_key, asset_id, version, quantity::double precision as quantity,
+               (invested_at at time zone 'UTC')::date as invested_on,
+               (known_at at time zone 'UTC')::date as known_from,
+               (superseded_at at time zone 'UTC')::date as known_to
+        from app.investment_legs
+        where superseded_at is null
+           or (superseded_at at time zone 'UTC')::date > (known_at at time zone 'UTC')::date
+        """,
+        pl.Schema({name: HOLDING_VERSIONS_SCHEMA[name] for name in HOLDING_VERSIONS_SCHEMA if name != "user_key"}),
+    )
+    owners = read_frame(
+        engine,
+        "select investment_key, user_key from app.investments",
+        pl.Schema({name: HOLDING_VERSIONS_SCHEMA[name] for name in ("investment_key", "user_key")}),
+    )
+    joined = versions.join(owners, on="investment_key").select(HOLDING_VERSIONS_SCHEMA.names())
+    return joined.sort("user_key", "investment_key", "asset_id", "version")

@@ -1,10 +1,11 @@
 """How business intelligence reads the marts: one role that may select from schema `marts` and nothing else.
 
 Belongs here: the role, its rights and its password, and ready settings for the usual tools. The port of the embedded
-server is opened in `database.embedded`.
+server is opened in `database.embedded`; who reads what is withheld here is `leaderboard_access`.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote as shell_quote
@@ -21,6 +22,8 @@ from portfolio_pipelines.resources.files import appears_whole
 from portfolio_pipelines.settings import Settings
 
 ROLE: Final = "portfolio_bi"
+WITHHELD: Final = ("leaderboard", "leaderboard_ranks")
+"""Marts that BI does not read: beside figures by user id they would tell whom a pseudonym belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,9 @@ class BiAccessError(RuntimeError):
 
 
 def grant_reading(database: psycopg.Connection[Any], schema: str) -> str | None:
-    """Give the BI role, made without a login when missing, SELECT on everything in a schema, also on later tables.
+    """Give the BI role, made without a login when missing, SELECT on a schema but for what is withheld.
+
+    It covers tables that are made later, too.
 
     Args:
         database: An open transaction; nothing is committed here.
@@ -59,16 +64,57 @@ def grant_reading(database: psycopg.Connection[Any], schema: str) -> str | None:
     """
     try:
         with database.transaction():  # a savepoint: being refused must not undo a publish
-            _make_role(database)
+            _make_role(database, ROLE)
             for statement in (
                 "grant usage on schema {schema} to {role}",
                 "grant select on all tables in schema {schema} to {role}",
                 "alter default privileges in schema {schema} grant select on tables to {role}",
             ):
                 database.execute(sql.SQL(statement).format(schema=sql.Identifier(schema), role=sql.Identifier(ROLE)))
+            for table in _withheld(database, schema):
+                database.execute(
+                    sql.SQL("revoke all on {} from {}").format(sql.Identifier(schema, table), sql.Identifier(ROLE))
+                )
     except psycopg.errors.InsufficientPrivilege:
         return None
     return ROLE
+
+
+def grant_to(database: psycopg.Connection[Any], role: str, schema: str, tables: Sequence[str]) -> str | None:
+    """Give a role, made without a login when missing, SELECT on some tables alone.
+
+    Args:
+        database: An open transaction; nothing is committed here.
+        role: Its name.
+        schema: Where the tables are.
+        tables: Their names; rights on the partitions below them are not given.
+
+    Returns:
+        The role's name; None when we are not allowed to make it.
+    """
+    try:
+        with database.transaction():
+            _make_role(database, role)
+            names = {"schema": sql.Identifier(schema), "role": sql.Identifier(role)}
+            database.execute(sql.SQL("grant usage on schema {schema} to {role}").format(**names))
+            for table in tables:
+                statement = sql.SQL("grant select on {table} to {role}")
+                database.execute(statement.format(table=sql.Identifier(schema, table), role=names["role"]))
+    except psycopg.errors.InsufficientPrivilege:
+        return None
+    return role
+
+
+def _withheld(database: psycopg.Connection[Any], schema: str) -> list[str]:
+    """The tables that BI does not read, with their partitions: those are tables that could be asked directly."""
+    rows = database.execute(
+        "select relname from pg_class where relnamespace = to_regnamespace(%(schema)s) and (relname = any(%(names)s) "
+        "or oid in (select inhrelid from pg_inherits join pg_class as parent on parent.oid = inhparent "
+        "where parent.relnamespace = to_regnamespace(%(schema)s) and parent.relname = any(%(names)s))) "
+        "and relkind in ('r', 'p', 'v') order by relname",
+        {"schema": schema, "names": list(WITHHELD)},
+    )
+    return [str(name) for (name,) in rows]
 
 
 def open_for_bi(settings: Settings) -> BiConnection:
@@ -88,10 +134,11 @@ def open_for_bi(settings: Settings) -> BiConnection:
             msg = "there are no marts in this database yet: run `portfolio run` first"
             raise BiAccessError(msg)
         if grant_reading(database, "marts") is None:
-            msg = (
-                f"this database does not let us make the role {ROLE}; ask its owner to run: create role {ROLE} login "
+            msg = (  # shown, not run
+                f"this database does not let us make the role {ROLE}; ask its owner to run: create role {ROLE} login "  # noqa: S608
                 f"password '…'; grant usage on schema marts to {ROLE}; "
-                f"grant select on all tables in schema marts to {ROLE}"
+                f"grant select on all tables in schema marts to {ROLE}; "
+                f"revoke all on {', '.join(f'marts.{name}' for name in WITHHELD)} from {ROLE}"
             )
             raise BiAccessError(msg)
         database.execute("set local password_encryption = 'scram-sha-256'")
@@ -139,13 +186,13 @@ def connection_settings(connection: BiConnection, *, show_password: bool = False
     }
 
 
-def _make_role(database: psycopg.Connection[Any]) -> None:
-    found = database.execute("select rolsuper or rolcreaterole from pg_roles where rolname = %s", (ROLE,)).fetchone()
+def _make_role(database: psycopg.Connection[Any], role: str) -> None:
+    found = database.execute("select 1 from pg_roles where rolname = %s", (role,)).fetchone()
     if found is None:
-        database.execute(sql.SQL("create role {} nologin").format(sql.Identifier(ROLE)))
+        database.execute(sql.SQL("create role {} nologin").format(sql.Identifier(role)))
         # It has no right to write anyway; this also keeps a tool from trying, and a forgotten session from holding on.
         for setting in ("default_transaction_read_only = on", "idle_in_transaction_session_timeout = '10min'"):
-            database.execute(sql.SQL("alter role {} set " + setting).format(sql.Identifier(ROLE)))
+            database.execute(sql.SQL("alter role {} set " + setting).format(sql.Identifier(role)))
 
 
 def _password(settings: Settings) -> SecretStr:

@@ -17,7 +17,7 @@ from portfolio_pipelines.database.closes import Closes
 from portfolio_pipelines.database.connection import connect, read_frame
 from portfolio_pipelines.database.held_assets import held_assets_frame
 from portfolio_pipelines.database.investment_import import SampleReplacement, replace_sample_quantities
-from portfolio_pipelines.database.investments import load_investment_legs, load_users
+from portfolio_pipelines.database.investments import load_holding_versions, load_investment_legs, load_users
 from portfolio_pipelines.database.migrate import upgrade
 from portfolio_pipelines.database.overrides import load_overrides
 from portfolio_pipelines.database.partition_log import (
@@ -38,18 +38,21 @@ LOADERS: Final[Mapping[str, Callable[[sa.Engine], pl.DataFrame]]] = {
     "asset_successions": load_successions,
     "users": load_users,
     "investment_legs": load_investment_legs,
+    "holding_versions": load_holding_versions,
     "transactions": load_transactions,
 }
+# Legs are append-only but for superseded_at, so that these figures change with every change.
+_STATE_OF_LEGS: Final = """
+    select count(*) || '/' || count(superseded_at) || '/' || coalesce(max(known_at)::text, '') || '/'
+        || coalesce(max(superseded_at)::text, '')
+    from app.investment_legs
+"""
 STATES: Final[Mapping[str, str]] = {
     "assets": "select md5(string_agg(a::text, '|' order by asset_id)) from app.assets a",
     "asset_successions": "select md5(string_agg(s::text, '|' order by asset_id)) from app.asset_successions s",
     "users": "select count(*) || '/' || coalesce(max(user_key), 0) from app.users",
-    # Legs are append-only but for superseded_at, so that these figures change with every change.
-    "investment_legs": """
-        select count(*) || '/' || count(superseded_at) || '/' || coalesce(max(known_at)::text, '') || '/'
-            || coalesce(max(superseded_at)::text, '')
-        from app.investment_legs
-    """,
+    "investment_legs": _STATE_OF_LEGS,
+    "holding_versions": _STATE_OF_LEGS,
     "transactions": """
         select count(*) || '/' || count(superseded_at) || '/' || coalesce(max(known_at)::text, '') || '/'
             || coalesce(max(superseded_at)::text, '')

@@ -14,6 +14,7 @@ import polars as pl
 from portfolio_pipelines import (
     allocation_tables,
     chain_tables,
+    leaderboard_tables,
     liquidity_tables,
     metric_tables,
     tables,
@@ -40,6 +41,8 @@ SOURCES: Final[Mapping[str, pl.Schema]] = {
     metric_tables.BENCHMARK_COMPARISON: metric_tables.BENCHMARK_COMPARISON_SCHEMA,
     metric_tables.DIVERSIFICATION: metric_tables.DIVERSIFICATION_SCHEMA,
     metric_tables.ASSET_CORRELATIONS: metric_tables.ASSET_CORRELATIONS_SCHEMA,
+    leaderboard_tables.LEADERBOARD: leaderboard_tables.LEADERBOARD_SCHEMA,
+    leaderboard_tables.LEADERBOARD_RANKS: leaderboard_tables.LEADERBOARD_RANKS_SCHEMA,
     allocation_tables.ALLOCATION_TARGETS: allocation_tables.ALLOCATION_TARGETS_SCHEMA,
     allocation_tables.REBALANCING_PLANS: allocation_tables.REBALANCING_PLANS_SCHEMA,
     liquidity_tables.IMPERMANENT_LOSS: liquidity_tables.IMPERMANENT_LOSS_SCHEMA,

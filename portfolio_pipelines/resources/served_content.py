@@ -64,6 +64,7 @@ class WarehouseContent:
             "benchmark_comparison": lambda: self._ends("benchmark_comparison", self._users),
             "diversification": lambda: self._ends("diversification", self._users),
             "asset_correlations": lambda: self._ends("asset_correlations"),
+            "leaderboard_ranks": lambda: self._ends("leaderboard_ranks", self._users),
             "portfolio_holdings": self._current_holdings,
             "portfolio_breakdown": self._breakdown,
             "balance_reconciliation": lambda: self._chain_days(table.name, self._tokens, self._wallets),

@@ -1,7 +1,7 @@
 """The marts in Postgres: only partitions that changed are copied, and all of them appear in one transaction.
 
 Belongs here: comparing, copying, swapping. What a table looks like is `served_tables`, what it should hold is
-`served_content`, who may read it is `bi_access`.
+`served_content`, who may read it is `bi_access` and `leaderboard_access`.
 """
 
 import logging
@@ -19,6 +19,7 @@ import psycopg
 from portfolio_pipelines.database.connection import connect_url, url_text
 from portfolio_pipelines.resources.bi_access import grant_reading
 from portfolio_pipelines.resources.dbt_manifest import read_models
+from portfolio_pipelines.resources.leaderboard_access import grant_leaderboard
 from portfolio_pipelines.resources.served_content import WarehouseContent
 from portfolio_pipelines.resources.served_tables import SCHEMA, ServedTable, Storage, quoted
 from portfolio_pipelines.resources.warehouse import Warehouse
@@ -112,6 +113,7 @@ def publish(warehouse: Warehouse, url: str) -> PublishResult:
         publisher = _Publisher(marts, database)
         rows, partitions = publisher.run(tables)
         role = grant_reading(database, SCHEMA)
+        grant_leaderboard(database, SCHEMA)
         database.commit()
         publisher.analyze()
     return PublishResult(rows, partitions, time.monotonic() - started, role)
