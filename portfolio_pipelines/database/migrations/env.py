@@ -7,6 +7,7 @@ from portfolio_pipelines.database import (  # noqa: F401 (tables of Base)
     chain_models,
     channel_models,
     outbox_models,
+    schedule_models,
     target_models,
     transaction_models,
     wallet_models,

@@ -15,6 +15,7 @@ from portfolio_pipelines.database import (  # noqa: F401 (tables of Base)
     channel_models,
     migrate,
     outbox_models,
+    schedule_models,
     target_models,
     transaction_models,
     wallet_models,
