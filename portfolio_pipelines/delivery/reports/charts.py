@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
+from unicodedata import east_asian_width
 from xml.sax.saxutils import escape
 
 from portfolio_pipelines.delivery.reports.names import UNPRINTABLE
@@ -30,7 +31,7 @@ FONT: Final = "Libertinus Serif"
 WIDTH: Final = 680
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 34, 26
 LETTER: Final = 5.6
-"""Width of an average letter at TEXT_SIZE; names are cut by it, nothing is measured."""
+"""Width of an average letter at TEXT_SIZE; names are cut by estimates, nothing is measured."""
 TEXT_SIZE: Final = 12
 MOST_DAY_TICKS: Final = 8
 
@@ -214,7 +215,7 @@ def _day_axis(frame: _Frame, days: Sequence[date]) -> list[str]:
     for at, label in ticks[:: max(1, math.ceil(len(ticks) / max(1, room)))]:
         x = frame.x(at)
         parts.append(f'<path d="M{x:.1f} {bottom}v4" stroke="{MUTED}" stroke-width="0.9"/>')
-        half = len(label) * LETTER / 2
+        half = _length(label) / 2
         anchor = "start" if x - half < LEFT - 20 else "end" if x + half > frame.width - 2 else "middle"
         parts.append(_text(frame.width - 2 if anchor == "end" else x, bottom + 17, label, anchor=anchor))
     return parts
@@ -260,19 +261,33 @@ def _runs(values: Values) -> list[tuple[int, list[float]]]:
 def _legend(frame: _Frame, lines: Sequence[Line]) -> list[str]:
     parts, x = [], float(LEFT)
     room = frame.width - LEFT - RIGHT - 52 * len(lines)
-    wanted = sum(len(line.name) for line in lines) * LETTER
+    wanted = sum(_length(line.name) for line in lines)
     for line in lines:
         dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
         parts.append(f'<path d="M{x:.1f} 13h22" stroke="{line.colour}" stroke-width="{max(2.2, line.width)}"{dash}/>')
         name = line.name if wanted <= room else _cut(line.name, room / len(lines))
         parts.append(_text(x + 28, 17, name, colour=INK))
-        x += 28 + len(name) * LETTER + 24
+        x += 28 + _length(name) + 24
     return parts
 
 
 def _cut(name: str, room: float) -> str:
-    most = max(3, int(room / LETTER))
-    return name if len(name) <= most else name[: most - 1].rstrip() + "…"
+    """As much of a name as fits; an ellipsis where it does not."""
+    if _length(name) <= room:
+        return name
+    kept = name
+    while len(kept) > 1 and _length(kept) > room - 2 * LETTER:
+        kept = kept[:-1]
+    return kept.rstrip() + "…"
+
+
+def _length(text: str) -> float:
+    """About how wide a text is, rather too wide than too narrow."""
+    return sum(
+        13.0 if east_asian_width(letter) in "WF" else LETTER * 2 if letter in "MW@%…" or ord(letter) > 0x2FFF
+        else LETTER * 1.4 if letter.isupper() else LETTER
+        for letter in text
+    )  # fmt: skip
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", colour: str = MUTED) -> str:

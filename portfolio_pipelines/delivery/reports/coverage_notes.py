@@ -44,6 +44,11 @@ def _span(first: date, last: date) -> str:
     return f"{day(first)} – {day(last)}"
 
 
+def in_words(period: Period) -> str:
+    """The days of a report: one day, or the first and the last."""
+    return day(period.first) if period.first == period.last else f"{day(period.first)} – {day(period.last)}"
+
+
 def period_notes(period: Period) -> list[str]:
     """What of the wish is not in the report."""
     notes = []

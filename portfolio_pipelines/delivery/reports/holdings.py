@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
-from portfolio_pipelines.delivery.reports.names import printable, short_asset
+from portfolio_pipelines.delivery.reports.names import LONGEST_IN_TABLE, printable, short_asset
 
 if TYPE_CHECKING:
     import duckdb
@@ -94,8 +94,8 @@ def _newest_holdings(marts: "duckdb.DuckDBPyConnection", user_id: str) -> list[H
     for token, chain, balance, price, value, entry, pnl, status, is_stale, kind in rows:
         remarks = [] if status in USABLE else [f"price: {str(status).replace('_', ' ')}"]
         remarks += ["balance not read on the day"] if is_stale else []
-        name = printable(token) if kind == "token" else f"{printable(token)} ({str(kind).replace('_', ' ')})"
-        found.append(Holding(name, printable(chain), balance, price, value, entry, pnl, "; ".join(remarks)))
+        name = _in_table(token) if kind == "token" else f"{_in_table(token)} ({str(kind).replace('_', ' ')})"
+        found.append(Holding(name, _in_table(chain), balance, price, value, entry, pnl, "; ".join(remarks)))
     return found
 
 
@@ -111,11 +111,15 @@ def _earlier_holdings(marts: "duckdb.DuckDBPyConnection", user_id: str, day: dat
     ).fetchall()
     return [
         Holding(
-            printable(token), printable(chain), balance, value / balance if value is not None and balance else None,
+            _in_table(token), _in_table(chain), balance, value / balance if value is not None and balance else None,
             value, remark="" if value is not None else "no usable price",
         )
         for token, chain, balance, value in rows
     ]  # fmt: skip
+
+
+def _in_table(name: str | None) -> str:
+    return printable(name, LONGEST_IN_TABLE)
 
 
 def read_allocation(
@@ -181,7 +185,7 @@ def read_ledger_gain(marts: "duckdb.DuckDBPyConnection", user_id: str, base: dat
     for asset in sorted({*opened, *closed}):
         proceeds, cost, realised, incomplete = closed.get(asset, (0.0, 0.0, 0.0, 0))
         open_cost, open_value, unrealised = opened.get(asset, (None, None, None))
-        name = printable(names.get(asset) or short_asset(asset))
+        name = _in_table(names.get(asset) or short_asset(asset))
         assets.append(AssetGain(name, proceeds, cost, realised, open_cost, open_value, unrealised, int(incomplete)))
     assets.sort(key=lambda one: (-abs(one.realised_usd + (one.unrealised_usd or 0.0)), one.asset))
     since = before or dict.fromkeys(now, 0.0)  # before the first transaction everything was 0

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from portfolio_pipelines.delivery.reports.charts import BLUE, GREEN, INK, VERMILION, Line, line_chart
 from portfolio_pipelines.delivery.reports.conventions import liquidity_conventions
-from portfolio_pipelines.delivery.reports.coverage_notes import listed, period_notes, spans
+from portfolio_pipelines.delivery.reports.coverage_notes import in_words, listed, period_notes, spans
 from portfolio_pipelines.delivery.reports.faults import ReportUnavailableError
-from portfolio_pipelines.delivery.reports.names import printable, short_asset
+from portfolio_pipelines.delivery.reports.names import LONGEST_IN_TABLE, printable, short_asset
 from portfolio_pipelines.delivery.reports.numbers import (
     counted,
     day,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Payload = dict[str, Any]
 MOST_PICTURES: Final = 12
 """Positions with a chart of their own, those with the largest loss."""
+MOST_COINS: Final = 4
+"""Symbols in the name of a pool."""
 PROTOCOLS: Final = {
     "uniswap_v2": "Uniswap v2", "uniswap_v3": "Uniswap v3", "sushiswap": "Sushiswap", "curve": "Curve",
 }  # fmt: skip
@@ -81,13 +83,13 @@ def liquidity_payload(
     payload: Payload = {
         "title": "Impermanent loss report",
         "user": printable(user_id),
-        "period": f"{day(period.first)} – {day(period.last)}",
+        "period": in_words(period),
         "cards": _cards(now, period),
         "charts": {"percent": _percent_chart(totals, period), "usd": _usd_chart(totals, period)},
         "positions": [_position(one) for one in is_open],
         "totals": _total_row(now),
         "ended": [_position(one) for one in ended],
-        "pictures": _pictures(positions, period),
+        "pictures": _pictures(positions, period) if period.first < period.last else [],
         "pictures_left_out": max(0, len(positions) - MOST_PICTURES),
         "notes": _notes(totals, positions, period),
         "conventions": liquidity_conventions(),
@@ -132,26 +134,39 @@ def _positions(marts: "duckdb.DuckDBPyConnection", user_id: str, period: Period)
     for row in _rows(marts, query, user_id, period):
         found = dict(zip(COLUMNS, row, strict=True))
         days[found["position_id"]].append(found)
-    pairs = {
-        (chain, pool): f"{printable(token0, 16)}/{printable(token1, 16)}"
-        for chain, pool, token0, token1 in marts.execute(
-            "select chain, pool, arg_max(token0, date), arg_max(token1, date) from marts.pool_states "
-            "where token0 is not null and token1 is not null and date <= ? group by chain, pool",
-            [period.last],
-        ).fetchall()
-    }
+    pairs = _coins_of_pools(marts, user_id, period.last)
     positions = []
     for history in days.values():
         now = history[-1]
         pair = pairs.get((now["chain"], now["pool"]))
-        label = printable(now["label"], 40) if now["label"] else None
-        pool = pair or short_asset(str(now["pool"] or "unknown pool"))
+        label = printable(now["label"], LONGEST_IN_TABLE) if now["label"] else None
+        pool = pair or printable(short_asset(now["pool"] or "unknown pool"), LONGEST_IN_TABLE)
         positions.append(Position(label or pool, pool, now, {row["date"]: row["il_pct"] for row in history}))
     return sorted(
         positions,
         key=lambda one: (one.now["hodl_value_usd"] is None, -(one.now["hodl_value_usd"] or 0.0), one.name,
                          one.now["position_id"]),
     )  # fmt: skip
+
+
+def _coins_of_pools(marts: "duckdb.DuckDBPyConnection", user_id: str, last: date) -> dict[tuple[str, str], str]:
+    """Coins of pools, by chain and contract: of followed pools, else of what the wallets hold in them."""
+    held = marts.execute(
+        "select chain, pool, list(distinct token order by token) from marts.defi_positions "
+        "where user_id = ? and role in ('principal', 'fee') and pool is not null and token is not null group by all",
+        [user_id],
+    ).fetchall()
+    followed = marts.execute(
+        "with coins as (select chain, pool, date, list(token order by position) as tokens "
+        "from marts.pool_states_daily where date <= ? and token is not null and (chain, pool) in "
+        "(select (chain, pool) from marts.impermanent_loss where user_id = ?) group by all) "
+        "select chain, pool, arg_max(tokens, date) from coins group by all",
+        [last, user_id],
+    ).fetchall()
+    return {
+        (chain, pool): "/".join(printable(token, 12) for token in tokens[:MOST_COINS])
+        for chain, pool, tokens in [*held, *followed]
+    }
 
 
 def _tone(value: float | None) -> str:
@@ -215,14 +230,18 @@ def _pictures(positions: Sequence[Position], period: Period) -> list[Payload]:
             period.days, [line], lambda value: short(value, "%"), height=150, width=340, has_legend=False,
             include=(0.0,),
         )  # fmt: skip
-        where = f"{PROTOCOLS.get(one.now['protocol'], 'pool unchecked')} on {printable(one.now['chain'])}"
         title = one.name if one.name == one.pool else f"{one.name} ({one.pool})"
-        pictures.append({"title": title, "where": where, "chart": chart})
+        pictures.append({"title": title, "where": _where(one), "chart": chart})
     return pictures
 
 
+def _where(one: Position) -> str:
+    protocol = PROTOCOLS.get(one.now["protocol"], "pool unchecked")
+    return f"{protocol} on {printable(one.now['chain'], LONGEST_IN_TABLE)}"
+
+
 def _why(reason: str) -> str:
-    return REASONS.get(reason) or printable(reason.replace("_", " "))
+    return REASONS.get(reason) or printable(reason.replace("_", " "), LONGEST_IN_TABLE)
 
 
 def _position(one: Position) -> Payload:
@@ -236,7 +255,7 @@ def _position(one: Position) -> Payload:
     return {
         "name": one.name,
         "pool": one.pool if one.pool != one.name else "",
-        "where": f"{PROTOCOLS.get(now['protocol'], 'pool unchecked')}, {printable(now['chain'])}",
+        "where": _where(one),
         "since": day(now["since"]),
         "day": day(now["date"]),
         "basis": BASES.get(now["basis"], printable(now["basis"])),
@@ -285,11 +304,7 @@ def _notes(totals: dict[date, dict[str, Any]], positions: Sequence[Position], pe
             f"{counted(len(feeless), 'day')} on which the fees of a position are unknown, and so fees and net of all: "
             f"{spans(feeless)}."
         )
-    doubtful = [
-        f"{one.name}: {REASONS.get(one.now['reason'], str(one.now['reason']))}"
-        for one in positions
-        if one.now["reason"]
-    ]
+    doubtful = [f"{one.name}: {_why(one.now['reason'])}" for one in positions if one.now["reason"]]
     if doubtful:
         notes.append(f"Figures that are unknown: {listed(doubtful)}.")
     ended = [one for one in positions if one.now["date"] != period.last]

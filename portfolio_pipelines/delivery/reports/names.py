@@ -7,6 +7,8 @@ import unicodedata
 from typing import Final
 
 LONGEST_NAME: Final = 48
+LONGEST_IN_TABLE: Final = 24
+"""In the columns of tables, where a long name would make its row tall."""
 NO_NAME: Final = "(no name)"
 UNPRINTABLE: Final = "\N{REPLACEMENT CHARACTER}"
 MOST_MARKS: Final = 2

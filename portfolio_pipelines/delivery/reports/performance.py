@@ -15,6 +15,7 @@ from portfolio_pipelines.delivery.reports.conventions import performance_convent
 from portfolio_pipelines.delivery.reports.coverage_notes import (
     FULL,
     coverage_notes,
+    in_words,
     listed,
     period_notes,
     unpriced_assets,
@@ -65,6 +66,8 @@ SHOWN: Final[Mapping[str, str]] = {
 """Figures in the order of the table, with their names on paper."""
 SIGNED: Final = frozenset(("twr", "roi", "xirr", "best_day", "worst_day", "var_95", "cvar_95", "max_drawdown"))
 RATIOS: Final = frozenset(("sharpe", "sortino", "calmar"))
+METHODS: Final = {"fifo": "first in, first out", "lifo": "last in, first out", "hifo": "highest cost first"}
+SCOPES: Final = {"universal": "all venues sharing their lots", "per_venue": "each venue with lots of its own"}
 MOST_HOLDINGS: Final = 300
 """Rows of the table; what is more is counted and summed below it."""
 MOST_GAINS: Final = 200
@@ -95,6 +98,9 @@ def performance_payload(
     ]
     payload: Payload = {
         "title": "Performance report",
+        "user": printable(user_id),
+        "period": in_words(period),
+        "has_returns": bool(days.has_investments.any()),
         "cards": _cards(days, own),
         "charts": {
             "value": value_chart(days),
@@ -104,7 +110,7 @@ def performance_payload(
             "by_chain": allocation_chart(allocation.get("chain", [])),
             "by_category": allocation_chart(allocation.get("category", [])),
         },
-        "benchmarks": _benchmark_rows([*compared, *_window_comparisons(marts, user_id, as_of)]),
+        "benchmarks": _benchmark_groups([*compared, *_window_comparisons(marts, user_id, as_of)]),
         "metrics": _metric_table([own, *windows]),
         "months": _months(days),
         "holdings": _holding_table(holdings, period.last, is_newest=period.last == newest),
@@ -112,12 +118,7 @@ def performance_payload(
         "notes": notes,
         "conventions": performance_conventions(rules.risk_free_rate),
     }
-    return payload | _head(user_id, days), period.last
-
-
-def _head(user_id: str, days: PortfolioDays) -> Payload:
-    period = days.period
-    return {"user": printable(user_id), "period": f"{day(period.first)} – {day(period.last)}"}
+    return payload, period.last
 
 
 def _shown(name: str, value: float | None) -> str:
@@ -257,7 +258,7 @@ def _window_comparisons(marts: "duckdb.DuckDBPyConnection", user_id: str, as_of:
 
 
 def _metric_table(windows: Sequence[Metrics]) -> Payload:
-    labels = ["This report", *(one.label for one in windows[1:])]
+    labels = [one.label for one in windows]
     rows = [[name, *(_shown(figure, one.figures[figure]) for one in windows)] for figure, name in SHOWN.items()]
     rows.append(["Daily returns", *(f"{one.n_obs:,}" for one in windows)])
     unknown = [
@@ -278,18 +279,19 @@ def _said(reason: str) -> str:
     return "; ".join(parts)
 
 
-def _benchmark_rows(compared: Sequence[Comparison]) -> list[list[str]]:
-    return [
-        [
-            one.label.replace("Report", "This report"),
+def _benchmark_groups(compared: Sequence[Comparison]) -> list[Payload]:
+    """Rows by window, one for each benchmark."""
+    groups: dict[str, list[list[str]]] = {}
+    for one in compared:
+        row = [
             benchmark_name(one.benchmark),
             *(percent(one.figures[name], signed=True) for name in ("portfolio_roi", "benchmark_roi", "excess")),
             *(ratio(one.figures[name]) for name in ("beta", "correlation")),
             *(percent(one.figures[name]) for name in ("tracking_error", "up_capture", "down_capture")),
             f"{one.n_obs:,}",
         ]
-        for one in compared
-    ]
+        groups.setdefault(one.label, []).append(row)
+    return [{"window": window, "rows": rows} for window, rows in groups.items()]
 
 
 def _months(days: PortfolioDays) -> list[Payload]:
@@ -343,7 +345,7 @@ def _ledger_table(gain: LedgerGain | None) -> Payload | None:
     if gain is None:
         return None
     return {
-        "method": f"{gain.method}, {gain.scope.replace('_', ' ')}",
+        "method": f"{METHODS.get(gain.method, gain.method)}, {SCOPES.get(gain.scope, gain.scope)}",
         "totals": [[label, usd(value, signed=True)] for label, value in gain.totals],
         "has_open": gain.has_open,
         "rows": [

@@ -50,7 +50,7 @@ def value_chart(days: PortfolioDays) -> str | None:
     if np.isfinite(days.invested_usd[1:]).any():
         invested = _values(days.invested_usd[1:])
         lines.append(Line("Put into investments so far", invested, INK, "5 3", 1.2, is_step=True))
-    return line_chart(days.period.days, lines, lambda value: short(value, "$"), height=225, include=(0.0,))
+    return line_chart(days.period.days, lines, lambda value: short(value, "$"), height=205, include=(0.0,))
 
 
 def compared_chart(days: PortfolioDays, benchmarks: Sequence[BenchmarkSeries]) -> str | None:
@@ -67,7 +67,7 @@ def compared_chart(days: PortfolioDays, benchmarks: Sequence[BenchmarkSeries]) -
         if np.isfinite(at_base) and at_base > 0:
             values = _values(100 * one.close[base:] / at_base)
             lines.append(Line(benchmark_name(one.name), values, colour, dash, 1.5))
-    return line_chart(calendar, lines, short, height=235, include=(100.0,))
+    return line_chart(calendar, lines, short, height=210, include=(100.0,))
 
 
 def drawdown_chart(days: PortfolioDays) -> str | None:

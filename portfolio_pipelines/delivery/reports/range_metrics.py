@@ -29,7 +29,9 @@ DRAWDOWN_DAYS: Final = ("drawdown_peak", "drawdown_trough", "drawdown_recovered"
 COMPARED: Final = (
     "portfolio_roi", "benchmark_roi", "excess", "beta", "correlation", "tracking_error", "up_capture", "down_capture",
 )  # fmt: skip
-WITHOUT_INVESTMENTS: Final = "returns rest on investments, and there are none in the range"
+OF_THE_REPORT: Final = "This report"
+"""The window that is exactly the days of the report."""
+WITHOUT_INVESTMENTS: Final = "no investments in the range"
 RISK_FIGURES: Final = frozenset(
     ("volatility", "sharpe", "sortino", "max_drawdown", "calmar", "var_95", "cvar_95", "best_day", "worst_day")
 )
@@ -66,7 +68,9 @@ def range_metrics(days: PortfolioDays, rules: FigureRules) -> Metrics:
     history, start = _history(days)
     last = days.period.last
     if history is None:
-        return Metrics("Report", last, dict.fromkeys(FIGURES), dict.fromkeys(DRAWDOWN_DAYS), 0, WITHOUT_INVESTMENTS)
+        return Metrics(
+            OF_THE_REPORT, last, dict.fromkeys(FIGURES), dict.fromkeys(DRAWDOWN_DAYS), 0, WITHOUT_INVESTMENTS
+        )
     row, length = history.days - 1, _length(days, start)
     # Since the first investment it is what the mart calls window 0, unless the record was interrupted since.
     since_start = start >= days.period.first and not history.states[row].interrupted[0]
@@ -77,7 +81,7 @@ def range_metrics(days: PortfolioDays, rules: FigureRules) -> Metrics:
         place = int(getattr(found, name)[0])
         drawdown[name] = None if place == NO_ROW else start + timedelta(days=place)
     figures = {name: _number(getattr(found, name)[0]) for name in FIGURES}
-    return Metrics("Report", last, figures, drawdown, int(found.n_obs[0]), reason)
+    return Metrics(OF_THE_REPORT, last, figures, drawdown, int(found.n_obs[0]), reason)
 
 
 def range_comparisons(
@@ -106,7 +110,7 @@ def range_comparisons(
         excess = None if own_return is None or benchmark_roi is None else own_return - benchmark_roi
         figures = {name: _number(getattr(one, name)[0]) for name in COMPARED if hasattr(one, name)}
         figures |= {"portfolio_roi": own_return, "excess": excess}
-        found.append(Comparison("Report", one.benchmark, figures, int(one.n_obs[0])))
+        found.append(Comparison(OF_THE_REPORT, one.benchmark, figures, int(one.n_obs[0])))
     return found
 
 
