@@ -63,55 +63,49 @@ class Comparison:
     n_obs: int
 
 
-def range_metrics(days: PortfolioDays, rules: FigureRules) -> Metrics:
-    """Return and risk over the days of the report."""
-    history, start = _history(days)
+def range_figures(
+    days: PortfolioDays, benchmarks: Sequence[BenchmarkSeries], rules: FigureRules
+) -> tuple[Metrics, list[Comparison]]:
+    """Return and risk over the days of the report, and the portfolio beside each benchmark.
+
+    Args:
+        days: The user's days.
+        benchmarks: Closes from `benchmark_closes`, from the close before the first day on.
+        rules: Their risk-free rate goes into Sharpe and Sortino ratios.
+    """
     last = days.period.last
-    if history is None:
-        return Metrics(
-            OF_THE_REPORT, last, dict.fromkeys(FIGURES), dict.fromkeys(DRAWDOWN_DAYS), 0, WITHOUT_INVESTMENTS
-        )
-    row, length = history.days - 1, _length(days, start)
-    # Since the first investment it is what the mart calls window 0, unless the record was interrupted since.
-    since_start = start >= days.period.first and not history.states[row].interrupted[0]
-    (found,) = portfolio_metrics(history, row, (0 if since_start else length,), rules.risk_free_rate)
+    if days.begun is None or days.begun > last:
+        nothing, never = dict.fromkeys(FIGURES), dict.fromkeys(DRAWDOWN_DAYS)
+        return Metrics(OF_THE_REPORT, last, nothing, never, 0, WITHOUT_INVESTMENTS), []
+    start = max(days.period.base, days.begun)  # row 0: the close before the range, or the first investment in it
+    length = (last - max(start, days.period.first)).days + 1
+    history = _history(days, (start - days.period.base).days, length)
+    row = history.days - 1
+    # Since the first investment it is what the marts call window 0, unless the record was interrupted since.
+    window = 0 if start >= days.period.first and not history.states[row].interrupted[0] else length
+    (found,) = portfolio_metrics(history, row, (window,), rules.risk_free_rate)
     (reason,) = words_of(found.reason).to_list()
     drawdown: dict[str, date | None] = {}
     for name in DRAWDOWN_DAYS:
         place = int(getattr(found, name)[0])
         drawdown[name] = None if place == NO_ROW else start + timedelta(days=place)
     figures = {name: _number(getattr(found, name)[0]) for name in FIGURES}
-    return Metrics(OF_THE_REPORT, last, figures, drawdown, int(found.n_obs[0]), reason)
+    own = Metrics(OF_THE_REPORT, last, figures, drawdown, int(found.n_obs[0]), reason)
+    return own, _comparisons(history, window, _since(benchmarks, days, start), own.figures["twr"])
 
 
-def range_comparisons(
-    days: PortfolioDays, benchmarks: Sequence[BenchmarkSeries], own_return: float | None
+def _comparisons(
+    history: History, window: int, benchmarks: Sequence[BenchmarkSeries], own_return: float | None
 ) -> list[Comparison]:
-    """The portfolio beside each benchmark over the days of the report.
-
-    Args:
-        days: The user's days.
-        benchmarks: Closes from `benchmark_closes`.
-        own_return: Time-weighted return over the same days.
-    """
-    history, start = _history(days)
-    if history is None:
-        return []
-    row, length = history.days - 1, _length(days, start)
-    skipped = (start - days.period.base).days
-    window = 0 if start >= days.period.first and not history.states[row].interrupted[0] else length
-    own = [
-        BenchmarkSeries(one.name, _from(one.close, skipped), _from(one.traded, skipped).astype(bool))
-        for one in benchmarks
-    ]
-    found = []
-    for one in compare(history.returns, history.states[row], row, (window,), own):
+    row = history.days - 1
+    compared = []
+    for one in compare(history.returns, history.states[row], row, (window,), benchmarks):
         benchmark_roi = _number(one.benchmark_roi[0])
         excess = None if own_return is None or benchmark_roi is None else own_return - benchmark_roi
         figures = {name: _number(getattr(one, name)[0]) for name in COMPARED if hasattr(one, name)}
         figures |= {"portfolio_roi": own_return, "excess": excess}
-        found.append(Comparison(OF_THE_REPORT, one.benchmark, figures, int(one.n_obs[0])))
-    return found
+        compared.append(Comparison(OF_THE_REPORT, one.benchmark, figures, int(one.n_obs[0])))
+    return compared
 
 
 def benchmark_closes(marts: "duckdb.DuckDBPyConnection", first: date, last: date) -> list[BenchmarkSeries]:
@@ -130,16 +124,12 @@ def benchmark_closes(marts: "duckdb.DuckDBPyConnection", first: date, last: date
     return list(found.values())
 
 
-def _history(days: PortfolioDays) -> tuple[History | None, date]:
-    """The kernel's history, and the day of its row 0: the close before the range, or the first investment in it."""
-    if days.begun is None or days.begun > days.period.last:
-        return None, days.period.first
-    start = max(days.period.base, days.begun)
-    skipped = (start - days.period.base).days
+def _history(days: PortfolioDays, skipped: int, length: int) -> History:
+    """The kernel's history from a place of the calendar on; it keeps the states at both ends of the last `length`."""
     rows = len(days.calendar) - skipped
-    history = History(1, rows, rows_needed([rows - 1], [_length(days, start)]))
-    place = np.zeros(1, np.int64)
-    nothing = np.zeros(1)
+    history = History(1, rows, rows_needed([rows - 1], [length]))
+    place, nothing = np.zeros(1, np.int64), np.zeros(1)
+    flow_in, flow_out = np.nan_to_num(days.flow_in_usd), np.nan_to_num(days.flow_out_usd)
     for at in range(skipped, skipped + rows):
         if not days.has_investments[at]:
             history.skip()
@@ -147,24 +137,22 @@ def _history(days: PortfolioDays) -> tuple[History | None, date]:
         one = slice(at, at + 1)
         history.add(
             DayOfPortfolios(
-                place, days.value_usd[one], nothing, nothing, np.nan_to_num(days.flow_in_usd[one]),
-                np.nan_to_num(days.flow_out_usd[one]), days.daily_return[one], days.twr_index[one],
+                place, days.value_usd[one], nothing, nothing, flow_in[one], flow_out[one],
+                days.daily_return[one], days.twr_index[one],
             )
         )  # fmt: skip
-    return history, start
+    return history
 
 
-def _length(days: PortfolioDays, start: date) -> int:
-    """Daily returns from the first day that counts to the last."""
-    return (days.period.last - max(start, days.period.first)).days + 1
-
-
-def _from(values: np.ndarray, skipped: int) -> np.ndarray:
-    """Values from the close before the history's row 0 on; unknown where that is before what was read."""
+def _since(benchmarks: Sequence[BenchmarkSeries], days: PortfolioDays, start: date) -> list[BenchmarkSeries]:
+    """Closes from the day before the history's row 0 on; unknown where that is before what was read."""
+    skipped = (start - days.period.base).days
     if skipped:
-        return values[skipped - 1 :]
-    unknown = np.array([np.nan if values.dtype == np.float64 else False])
-    return np.concatenate([unknown, values]).astype(values.dtype)
+        return [BenchmarkSeries(one.name, one.close[skipped - 1 :], one.traded[skipped - 1 :]) for one in benchmarks]
+    return [
+        BenchmarkSeries(one.name, np.concatenate([[np.nan], one.close]), np.concatenate([[False], one.traded]))
+        for one in benchmarks
+    ]
 
 
 def _number(value: float) -> float | None:
