@@ -23,6 +23,7 @@ D1, D2, D3, D4 = (date(2025, 1, 30) + timedelta(days=n) for n in range(4))
 BTC = "coingecko:bitcoin"
 DAILY = ("investment_performance_daily", "portfolio_performance_daily", "prices_daily", "benchmarks_daily")
 WHOLE = (
+    "portfolio_totals",
     "portfolio_holdings",
     "current_prices",
     "portfolio_assets",

@@ -17,7 +17,7 @@ D2, D3, D4 = (date(2025, 1, 31) + timedelta(days=n) for n in range(3))
 ALICE, CAROL, ETH, BASE_ETH = 1, 2, 1, 2
 MARTS = (
     "wallet_balances", "defi_positions", "portfolio_breakdown", "balance_reconciliation", "pool_states_daily",
-    "portfolio_holdings", "portfolio_assets", "current_prices", "prices_daily", "data_quality_scorecard",
+    "portfolio_totals", "portfolio_holdings", "portfolio_assets", "current_prices", "prices_daily", "data_quality_scorecard",
 )  # fmt: skip
 SNAPSHOTS = "snapshot_timestamp in (timestamp '2025-02-01', timestamp '2025-02-02')"
 
@@ -91,7 +91,8 @@ def test_what_a_chain_changes_is_copied_and_nothing_else(
     assert_served(postgres, warehouse)
     changed = {mart for mart, partitions in result.partitions.items() if partitions}
     assert changed == {
-        "wallet_balances", "portfolio_breakdown", "portfolio_holdings", "portfolio_snapshots", "data_quality_scorecard",
+        "wallet_balances", "portfolio_breakdown", "portfolio_holdings", "portfolio_snapshots", "portfolio_totals",
+        "data_quality_scorecard",
     }  # fmt: skip
     assert result.partitions["portfolio_snapshots"] == 1  # the day before it rests on nothing that changed
 
