@@ -97,7 +97,9 @@ class ExportRun(Base):
     since: Mapped[datetime] = mapped_column(comment="The oldest due time that it stands for")
     times: Mapped[int] = mapped_column(comment="How many due times it stands for")
     is_late: Mapped[bool] = mapped_column(comment="Due times were missed, or it was more than an hour late")
-    status: Mapped[str] = mapped_column(comment="running, retrying, done, empty: nothing to export, failed: given up and told")
+    status: Mapped[str] = mapped_column(
+        comment="running, retrying, done, empty: nothing to export, failed: given up and told"
+    )
     attempts: Mapped[int] = mapped_column(comment="Times it was begun")
     first_day: Mapped[date] = mapped_column(comment="First UTC day")
     last_day: Mapped[date] = mapped_column(comment="Last UTC day, inclusive")

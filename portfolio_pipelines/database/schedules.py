@@ -1,0 +1,322 @@
+"""Scheduled exports in the database: rows in, rows out, each function a step of its caller's transaction.
+
+What makes sense and when something is due is decided in `delivery.exports`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from portfolio_pipelines.database.connection import read_frame
+
+SENDING_KINDS: Final = ("email", "webhook")
+"""Channels that files can be sent through."""
+SCHEDULES_SCHEMA: Final = pl.Schema(
+    {
+        "user_id": pl.String(), "name": pl.String(), "what": pl.String(), "form": pl.String(),
+        "range_rule": pl.String(), "period": pl.String(), "on_day": pl.Int16(), "at_local": pl.String(),
+        "time_zone": pl.String(), "channel_id": pl.Int32(), "next_due_at": pl.Datetime("us", "UTC"),
+        "is_paused": pl.Boolean(), "last_status": pl.String(), "last_run_at": pl.Datetime("us", "UTC"),
+        "schedule_id": pl.Int32(), "created_at": pl.Datetime("us", "UTC"),
+    }
+)  # fmt: skip
+RUNS_SCHEMA: Final = pl.Schema(
+    {
+        "user_id": pl.String(), "name": pl.String(), "scheduled_for": pl.Datetime("us", "UTC"),
+        "status": pl.String(), "is_late": pl.Boolean(), "times": pl.Int32(), "first_day": pl.Date(),
+        "last_day": pl.Date(), "rows": pl.Int64(), "size": pl.Int64(), "sha256": pl.String(), "folder": pl.String(),
+        "attempts": pl.Int32(), "error": pl.String(), "finished_at": pl.Datetime("us", "UTC"),
+    }
+)  # fmt: skip
+_FIELDS: Final = (
+    "name", "what", "form", "paper", "range_rule", "period", "on_day", "at_local", "time_zone", "channel_id",
+    "next_due_at",
+)  # fmt: skip
+_FOUND: Final = f"""
+    select schedule_id, user_id, {", ".join(_FIELDS)}, paused_at is not null as is_paused
+    from app.scheduled_exports join app.users using (user_key)
+    where deleted_at is null
+"""  # noqa: S608 (our own names)
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """A scheduled export as it is stored; columns as in `schedule_models`."""
+
+    schedule_id: int
+    user_id: str
+    name: str
+    what: str
+    form: str
+    paper: str
+    range_rule: str
+    period: str
+    on_day: int | None
+    at_local: time
+    time_zone: str
+    channel_id: int | None
+    next_due_at: datetime | None
+    is_paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A due time that was begun and is not settled."""
+
+    schedule_id: int
+    scheduled_for: datetime
+    status: str
+    attempts: int
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRun:
+    """How a run ended."""
+
+    status: str
+    rows: int | None = None
+    size: int | None = None
+    sha256: str | None = None
+    folder: str | None = None
+    error: str | None = None
+
+
+def insert_schedule(
+    connection: sa.Connection, user_id: str, values: Mapping[str, object], *, who: str, now: datetime
+) -> int | None:
+    """Store a new schedule; its id, or None when the user has one of that name."""
+    names = ", ".join(_FIELDS)
+    marks = ", ".join(f":{name}" for name in _FIELDS)
+    found = connection.scalar(
+        sa.text(f"""
+            insert into app.scheduled_exports (user_key, {names}, created_at, created_by, changed_at, changed_by)
+            select user_key, {marks}, :now, :who, :now, :who from app.users where user_id = :user_id
+            on conflict (user_key, name) where deleted_at is null do nothing
+            returning schedule_id
+        """),  # noqa: S608 (our own names)
+        {**values, "user_id": user_id, "who": who, "now": now},
+    )
+    return None if found is None else int(found)
+
+
+def update_schedule(
+    connection: sa.Connection, schedule_id: int, values: Mapping[str, object], *, who: str, now: datetime
+) -> None:
+    """Change columns of a schedule."""
+    changes = ", ".join(f"{name} = :{name}" for name in values)
+    connection.execute(
+        sa.text(f"""
+            update app.scheduled_exports set {changes}, changed_at = :now, changed_by = :who where schedule_id = :id
+        """),  # noqa: S608 (our own names)
+        {**values, "id": schedule_id, "who": who, "now": now},
+    )
+
+
+def find_schedule(connection: sa.Connection, user_id: str, name: str) -> ScheduleRow | None:
+    """A schedule by its name, held against changes until the transaction ends."""
+    query = f"{_FOUND} and user_id = :user_id and name = :name for update of scheduled_exports"
+    return _row(connection.execute(sa.text(query), {"user_id": user_id, "name": name}).mappings().one_or_none())
+
+
+def hold_schedule(connection: sa.Connection, schedule_id: int) -> ScheduleRow | None:
+    """A schedule by its id, held against changes until the transaction ends; None when it is deleted."""
+    query = f"{_FOUND} and schedule_id = :id for update of scheduled_exports"
+    return _row(connection.execute(sa.text(query), {"id": schedule_id}).mappings().one_or_none())
+
+
+def due_schedules(connection: sa.Connection, now: datetime, most: int) -> list[ScheduleRow]:
+    """Schedules whose time has come, those that wait longest first."""
+    query = f"{_FOUND} and next_due_at <= :now order by next_due_at, schedule_id limit :most"
+    rows = connection.execute(sa.text(query), {"now": now, "most": most})
+    return [ScheduleRow(**row) for row in rows.mappings()]
+
+
+def open_runs(connection: sa.Connection, schedule_ids: Sequence[int]) -> list[OpenRun]:
+    """Runs of schedules that were begun and are not settled."""
+    rows = connection.execute(
+        sa.text("""
+            select schedule_id, scheduled_for, status, attempts, started_at
+            from app.export_runs where finished_at is null and schedule_id = any(:ids)
+        """),
+        {"ids": list(schedule_ids)},
+    )
+    return [OpenRun(**row) for row in rows.mappings()]
+
+
+def begin_run(
+    connection: sa.Connection,
+    schedule_id: int,
+    values: Mapping[str, object],
+    *,
+    now: datetime,
+    abandoned_before: datetime,
+) -> int | None:
+    """Begin a due time, or begin it again.
+
+    Args:
+        connection: In a transaction.
+        schedule_id: Which schedule.
+        values: scheduled_for, since, times, is_late, first_day, last_day.
+        now: Begin of the attempt.
+        abandoned_before: An attempt that began earlier and did not end is taken for dead.
+
+    Returns:
+        Which attempt it is, from 1; None when the due time is settled or somebody else is at it.
+    """
+    found = connection.scalar(
+        sa.text("""
+            insert into app.export_runs (
+                schedule_id, scheduled_for, since, times, is_late, status, attempts, first_day, last_day, started_at
+            )
+            values (
+                :schedule_id, :scheduled_for, :since, :times, :is_late, 'running', 1, :first_day, :last_day, :now
+            )
+            on conflict (schedule_id, scheduled_for) do update
+            set status = 'running', attempts = export_runs.attempts + 1, started_at = excluded.started_at,
+                since = excluded.since, times = excluded.times, is_late = excluded.is_late,
+                first_day = excluded.first_day, last_day = excluded.last_day
+            where export_runs.status = 'retrying'
+               or (export_runs.status = 'running' and export_runs.started_at < :abandoned_before)
+            returning attempts
+        """),
+        {**values, "schedule_id": schedule_id, "now": now, "abandoned_before": abandoned_before},
+    )
+    return None if found is None else int(found)
+
+
+def settle_run(
+    connection: sa.Connection,
+    schedule_id: int,
+    scheduled_for: datetime,
+    attempt: int,
+    result: SettledRun,
+    *,
+    now: datetime,
+) -> bool:
+    """Write down how an attempt ended; False when another attempt has taken over, whose result counts."""
+    is_over = result.status not in {"running", "retrying"}
+    changed = connection.execute(
+        sa.text("""
+            update app.export_runs
+            set status = :status, rows = :rows, size = :size, sha256 = :sha256, folder = :folder, error = :error,
+                finished_at = :finished_at
+            where schedule_id = :schedule_id and scheduled_for = :scheduled_for and attempts = :attempt
+              and status = 'running'
+        """),
+        {
+            "schedule_id": schedule_id, "scheduled_for": scheduled_for, "attempt": attempt, "status": result.status,
+            "rows": result.rows, "size": result.size, "sha256": result.sha256, "folder": result.folder,
+            "error": result.error, "finished_at": now if is_over else None,
+        },
+    )  # fmt: skip
+    return changed.rowcount == 1
+
+
+def move_on(connection: sa.Connection, schedule_id: int, scheduled_for: datetime, next_at: datetime) -> None:
+    """Let a schedule be due at `next_at`, unless it was changed or paused since `scheduled_for`."""
+    connection.execute(
+        sa.text("""
+            update app.scheduled_exports set next_due_at = :next_at
+            where schedule_id = :id and next_due_at <= :scheduled_for
+        """),
+        {"id": schedule_id, "scheduled_for": scheduled_for, "next_at": next_at},
+    )
+
+
+def deliveries_of(connection: sa.Connection, key: str) -> int:
+    """To how many channels a message goes."""
+    found = connection.scalar(
+        sa.text("""
+            select count(*) from app.outbox_deliveries join app.outbox_messages using (message_id) where key = :key
+        """),
+        {"key": key},
+    )
+    return int(found or 0)
+
+
+def fault_of_channel(connection: sa.Connection, user_id: str, channel_id: int) -> str | None:
+    """Why a user's exports cannot go to a channel; None when they can."""
+    row = connection.execute(
+        sa.text("""
+            select user_id, kind, verified_at, disabled_at from app.notification_channels
+            left join app.users using (user_key) where channel_id = :id and deleted_at is null
+        """),
+        {"id": channel_id},
+    ).one_or_none()
+    if row is None or row.user_id != user_id:
+        return f"{user_id!r} has no channel {channel_id}; `portfolio channels list` shows them"
+    if row.kind not in SENDING_KINDS:
+        return f"channel {channel_id} is of the kind {row.kind}: files go by {' or '.join(SENDING_KINDS)}"
+    if row.verified_at is None:
+        return f"channel {channel_id} is not verified: `portfolio channels verify {channel_id} CODE`"
+    return f"channel {channel_id} is disabled: its receiver is gone" if row.disabled_at is not None else None
+
+
+def schedules_frame(engine: sa.Engine, user_id: str | None = None) -> pl.DataFrame:
+    """Schedules of one user or of all, with how the last run ended: SCHEDULES_SCHEMA."""
+    query = """
+        select u.user_id, s.name, s.what, s.form, s.range_rule, s.period, s.on_day,
+               to_char(s.at_local, 'HH24:MI') as at_local, s.time_zone, s.channel_id, s.next_due_at,
+               s.paused_at is not null as is_paused, r.status as last_status, r.started_at as last_run_at,
+               s.schedule_id, s.created_at
+        from app.scheduled_exports s join app.users u using (user_key)
+        left join lateral (
+            select status, started_at from app.export_runs r where r.schedule_id = s.schedule_id
+            order by scheduled_for desc limit 1
+        ) r on true
+        where s.deleted_at is null
+    """
+    return _frame(engine, query, SCHEDULES_SCHEMA, user_id).sort("user_id", "name")
+
+
+def runs_frame(engine: sa.Engine, user_id: str | None = None) -> pl.DataFrame:
+    """Runs of schedules, deleted ones included, newest first: RUNS_SCHEMA."""
+    query = """
+        select u.user_id, s.name, r.scheduled_for, r.status, r.is_late, r.times, r.first_day, r.last_day, r.rows,
+               r.size, r.sha256, r.folder, r.attempts, r.error, r.finished_at
+        from app.export_runs r join app.scheduled_exports s using (schedule_id) join app.users u using (user_key)
+        where true
+    """
+    return _frame(engine, query, RUNS_SCHEMA, user_id).sort("scheduled_for", "user_id", "name", descending=True)
+
+
+def kept_folders(connection: sa.Connection) -> set[str]:
+    """Folders of runs whose files are still there."""
+    return set(connection.scalars(sa.text("select folder from app.export_runs where folder is not null")))
+
+
+def forget_folders(connection: sa.Connection, before: datetime) -> list[str]:
+    """Take the folders of old runs off their rows, those that a message still waits for left out; which ones."""
+    return list(
+        connection.scalars(
+            sa.text("""
+                with old as (
+                    select run_id, folder from app.export_runs r
+                    where folder is not null and finished_at < :before and not exists (
+                        select from app.outbox_messages m join app.outbox_deliveries d using (message_id)
+                        where m.key = 'export:' || r.schedule_id || ':'
+                                || to_char(r.scheduled_for at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+                          and d.status in ('pending', 'sending')
+                    )
+                    for update of r
+                )
+                update app.export_runs r set folder = null from old where r.run_id = old.run_id returning old.folder
+            """),
+            {"before": before},
+        )
+    )
+
+
+def _frame(engine: sa.Engine, query: str, schema: pl.Schema, user_id: str | None) -> pl.DataFrame:
+    if user_id is None:
+        return read_frame(engine, query, schema)
+    return read_frame(engine, f"{query} and user_id = :user_id", schema, {"user_id": user_id})
+
+
+def _row(found: sa.RowMapping | None) -> ScheduleRow | None:
+    return None if found is None else ScheduleRow(**found)
