@@ -76,17 +76,18 @@ def performance_payload(
     holdings = read_holdings(marts, user_id, period.last, newest)
     allocation = read_allocation(marts, user_id, holdings, is_newest=period.last == newest)
     gain = read_ledger_gain(marts, user_id, period.base, period.last)
+    has_returns = bool(days.has_investments[1:].any())
     notes = [
         *period_notes(period),
         *coverage_notes(days),
         *unpriced_assets(marts, days),
-        *_notes(holdings, allocation, gain, as_of, period.last),
+        *_notes(holdings, allocation, gain, as_of, period.last, has_returns=has_returns),
     ]
     payload: Payload = {
         "title": "Performance report",
         "user": printable(user_id),
         "period": in_words(period),
-        "has_returns": bool(days.has_investments.any()),
+        "has_returns": has_returns,
         "cards": performance_cards(days, own),
         "charts": {
             "value": value_chart(days),
@@ -152,6 +153,8 @@ def _notes(
     gain: LedgerGain | None,
     as_of: date | None,
     last: date,
+    *,
+    has_returns: bool,
 ) -> list[str]:
     notes = []
     doubtful = [f"{one.token} on {one.chain} ({one.remark})" for one in holdings if one.remark]
@@ -160,7 +163,9 @@ def _notes(
     unread = [one.label for one in allocation.get("chain", []) if one.value_usd is None]
     if unread:
         notes.append(f"Chains of which nothing is known or priced: {listed(unread)}. What is there is in no total.")
-    if as_of is None:
+    if not has_returns:
+        notes.append("There are no investments in the range: figures of return and risk rest on them alone.")
+    elif as_of is None:
         notes.append("The marts have no metrics of a day of the range, so the tables show the report's own days alone.")
     elif as_of != last:
         notes.append(
