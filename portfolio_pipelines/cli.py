@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from portfolio_pipelines.commands.delivery_apps import channels as notification_channels
+from portfolio_pipelines.commands.delivery_apps import outbox
 from portfolio_pipelines.commands.explain_app import explain_command
 from portfolio_pipelines.commands.ledger_apps import import_transactions, transactions
 from portfolio_pipelines.commands.targets_apps import plan, plans, targets
@@ -33,6 +35,8 @@ app.add_typer(tokens, name="tokens")
 app.command("explain")(explain_command)
 app.add_typer(targets, name="targets")
 app.add_typer(plans, name="plans")
+app.add_typer(notification_channels, name="channels")
+app.add_typer(outbox, name="outbox")
 app.command()(plan)
 
 From = Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day, YYYY-MM-DD.")]

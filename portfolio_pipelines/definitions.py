@@ -24,7 +24,7 @@ from portfolio_pipelines.assets import (
 )
 from portfolio_pipelines.assets.marts import build_marts_asset, mart_keys
 from portfolio_pipelines.assets.publish import build_published_asset
-from portfolio_pipelines.automation import schedules
+from portfolio_pipelines.automation import delivery_sensors, schedules
 from portfolio_pipelines.automation.jobs import daily_job, onchain_job, serve_job
 from portfolio_pipelines.checks import chains as chain_checks
 from portfolio_pipelines.checks import expectations
@@ -72,6 +72,7 @@ def build_defs(
         ),
         jobs=[daily_job, onchain_job, serve_job],
         schedules=[schedules.chains_hourly, schedules.closed_day, schedules.running_day],
+        sensors=[delivery_sensors.outbox_dispatcher],
         resources=dict(connections.resources()),
         executor=dg.in_process_executor,
         loggers=loggers,

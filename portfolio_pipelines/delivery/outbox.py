@@ -141,8 +141,13 @@ def put(connection: sa.Connection, messages: Iterable[Message], *, now: datetime
         batch = "[" + ",".join(rows[start : start + MESSAGES_AT_ONCE]) + "]"
         values = {"messages": batch, "now": now or datetime.now(UTC), "severities": [str(each) for each in Severity]}
         new += connection.scalar(sa.text(INSERT), values) or 0
-    connection.execute(sa.text(f"notify {WAKE}"))  # heard when the transaction commits
+    wake(connection)
     return new
+
+
+def wake(connection: sa.Connection) -> None:
+    """Wake dispatchers that wait, when the transaction commits."""
+    connection.execute(sa.text(f"notify {WAKE}"))
 
 
 def idempotency_id(key: str) -> str:
