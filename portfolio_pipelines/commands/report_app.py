@@ -3,12 +3,9 @@
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from portfolio_pipelines.delivery.reports.build import Paper, What
 
 DEFAULT_DAYS = 365
 """Days that a report is about when nobody says."""
@@ -64,8 +61,8 @@ def report_command(
         first = parse_day(start, last - timedelta(days=DEFAULT_DAYS - 1))
         try:
             content = build_report(
-                Warehouse.from_settings(settings), user, cast("What", what.value), first, last,
-                paper=cast("Paper", paper.value), rules=FigureRules.of(settings),
+                Warehouse.from_settings(settings), user, what.value, first, last,
+                paper=paper.value, rules=FigureRules.of(settings),
             )  # fmt: skip
         except (ReportUnavailableError, ValueError) as error:
             raise CommandError(str(error)) from error
