@@ -143,12 +143,22 @@ class Settings(BaseSettings):
         default=None, description="PEM file with certificate authorities of your own, for receivers of messages."
     )
 
+    export_days: int = Field(default=90, ge=1, description="Days that files of scheduled exports are kept.")
+
     duckdb_memory: str = Field(default="2GB", description="Memory limit of the warehouse build.")
 
     @field_validator("chains_file", "ca_file", mode="before")
     @classmethod
     def _none_when_empty(cls, value: object) -> object:
         return value or None
+
+    @field_validator("leaderboard_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            msg = "the key of the leaderboard is shorter than 32 signs: it could be guessed. Unset it to have one made"
+            raise ValueError(msg)
+        return value
 
     @field_validator("price_providers", "benchmark_assets", "apprise_schemes", mode="before")
     @classmethod
@@ -193,6 +203,11 @@ class Settings(BaseSettings):
     def warehouse(self) -> Path:
         """The DuckDB file with the marts."""
         return self.home.absolute() / "warehouse.duckdb"
+
+    @cached_property
+    def exports(self) -> Path:
+        """Folder of exports."""
+        return self.home.absolute() / "exports"
 
     @cached_property
     def postgres(self) -> Path:
