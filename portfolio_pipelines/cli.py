@@ -13,6 +13,7 @@ import typer
 from portfolio_pipelines.commands.delivery_apps import channels as notification_channels
 from portfolio_pipelines.commands.delivery_apps import outbox
 from portfolio_pipelines.commands.explain_app import explain_command
+from portfolio_pipelines.commands.export_apps import export, schedules
 from portfolio_pipelines.commands.ledger_apps import import_transactions, transactions
 from portfolio_pipelines.commands.targets_apps import plan, plans, targets
 from portfolio_pipelines.commands.watched_apps import liquidity, tokens, wallets
@@ -38,6 +39,8 @@ app.add_typer(plans, name="plans")
 app.add_typer(notification_channels, name="channels")
 app.add_typer(outbox, name="outbox")
 app.command()(plan)
+app.command()(export)
+app.add_typer(schedules, name="schedules")
 
 From = Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day, YYYY-MM-DD.")]
 To = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, YYYY-MM-DD; default yesterday (UTC).")]

@@ -24,7 +24,7 @@ from portfolio_pipelines.assets import (
 )
 from portfolio_pipelines.assets.marts import build_marts_asset, mart_keys
 from portfolio_pipelines.assets.publish import build_published_asset
-from portfolio_pipelines.automation import delivery_sensors, schedules
+from portfolio_pipelines.automation import delivery_sensors, export_sensors, schedules
 from portfolio_pipelines.automation.jobs import daily_job, onchain_job, serve_job
 from portfolio_pipelines.checks import chains as chain_checks
 from portfolio_pipelines.checks import expectations
@@ -70,9 +70,9 @@ def build_defs(
         asset_checks=dg.load_asset_checks_from_modules(
             [expectations, price_checks, performance_checks, chain_checks, ledger_checks]
         ),
-        jobs=[daily_job, onchain_job, serve_job],
+        jobs=[daily_job, onchain_job, serve_job, export_sensors.scheduled_export_job],
         schedules=[schedules.chains_hourly, schedules.closed_day, schedules.running_day],
-        sensors=[delivery_sensors.outbox_dispatcher],
+        sensors=[delivery_sensors.outbox_dispatcher, export_sensors.scheduled_exports],
         resources=dict(connections.resources()),
         executor=dg.in_process_executor,
         loggers=loggers,

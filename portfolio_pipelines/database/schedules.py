@@ -82,7 +82,6 @@ class SettledRun:
     rows: int | None = None
     size: int | None = None
     sha256: str | None = None
-    folder: str | None = None
     error: str | None = None
 
 
@@ -161,20 +160,32 @@ def begin_run(
     Args:
         connection: In a transaction.
         schedule_id: Which schedule.
-        values: scheduled_for, since, times, is_late, first_day, last_day.
+        values: scheduled_for, since, times, is_late, first_day, last_day, folder.
         now: Begin of the attempt.
         abandoned_before: An attempt that began earlier and did not end is taken for dead.
 
     Returns:
         Which attempt it is, from 1; None when the due time is settled or somebody else is at it.
     """
+    given = {**values, "schedule_id": schedule_id, "now": now, "abandoned_before": abandoned_before}
+    connection.execute(
+        sa.text("""
+            update app.export_runs
+            set status = 'failed', finished_at = :now, error = coalesce(error || '; ', '') || 'overtaken by a later one'
+            where schedule_id = :schedule_id and finished_at is null and scheduled_for < :scheduled_for
+              and (status = 'retrying' or started_at < :abandoned_before)
+        """),
+        given,
+    )
     found = connection.scalar(
         sa.text("""
             insert into app.export_runs (
-                schedule_id, scheduled_for, since, times, is_late, status, attempts, first_day, last_day, started_at
+                schedule_id, scheduled_for, since, times, is_late, status, attempts, first_day, last_day, folder,
+                started_at
             )
             values (
-                :schedule_id, :scheduled_for, :since, :times, :is_late, 'running', 1, :first_day, :last_day, :now
+                :schedule_id, :scheduled_for, :since, :times, :is_late, 'running', 1, :first_day, :last_day, :folder,
+                :now
             )
             on conflict (schedule_id, scheduled_for) do update
             set status = 'running', attempts = export_runs.attempts + 1, started_at = excluded.started_at,
@@ -184,7 +195,7 @@ def begin_run(
                or (export_runs.status = 'running' and export_runs.started_at < :abandoned_before)
             returning attempts
         """),
-        {**values, "schedule_id": schedule_id, "now": now, "abandoned_before": abandoned_before},
+        given,
     )
     return None if found is None else int(found)
 
@@ -203,15 +214,15 @@ def settle_run(
     changed = connection.execute(
         sa.text("""
             update app.export_runs
-            set status = :status, rows = :rows, size = :size, sha256 = :sha256, folder = :folder, error = :error,
+            set status = :status, rows = :rows, size = :size, sha256 = :sha256, error = :error,
                 finished_at = :finished_at
             where schedule_id = :schedule_id and scheduled_for = :scheduled_for and attempts = :attempt
               and status = 'running'
         """),
         {
             "schedule_id": schedule_id, "scheduled_for": scheduled_for, "attempt": attempt, "status": result.status,
-            "rows": result.rows, "size": result.size, "sha256": result.sha256, "folder": result.folder,
-            "error": result.error, "finished_at": now if is_over else None,
+            "rows": result.rows, "size": result.size, "sha256": result.sha256, "error": result.error,
+            "finished_at": now if is_over else None,
         },
     )  # fmt: skip
     return changed.rowcount == 1
@@ -285,30 +296,28 @@ def runs_frame(engine: sa.Engine, user_id: str | None = None) -> pl.DataFrame:
     return _frame(engine, query, RUNS_SCHEMA, user_id).sort("scheduled_for", "user_id", "name", descending=True)
 
 
-def kept_folders(connection: sa.Connection) -> set[str]:
-    """Folders of runs whose files are still there."""
-    return set(connection.scalars(sa.text("select folder from app.export_runs where folder is not null")))
+def hold_old_folders(connection: sa.Connection, before: datetime) -> dict[int, str]:
+    """Folders by run of what ended before a moment, those left out that a message still waits for."""
+    rows = connection.execute(
+        sa.text("""
+            select run_id, folder from app.export_runs r
+            where folder is not null and finished_at < :before and not exists (
+                select from app.outbox_messages m join app.outbox_deliveries d using (message_id)
+                where m.key = 'export:' || r.schedule_id || ':'
+                        || to_char(r.scheduled_for at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+                  and d.status in ('pending', 'sending')
+            )
+            order by run_id for update of r skip locked
+        """),
+        {"before": before},
+    )
+    return {row.run_id: row.folder for row in rows}
 
 
-def forget_folders(connection: sa.Connection, before: datetime) -> list[str]:
-    """Take the folders of old runs off their rows, those that a message still waits for left out; which ones."""
-    return list(
-        connection.scalars(
-            sa.text("""
-                with old as (
-                    select run_id, folder from app.export_runs r
-                    where folder is not null and finished_at < :before and not exists (
-                        select from app.outbox_messages m join app.outbox_deliveries d using (message_id)
-                        where m.key = 'export:' || r.schedule_id || ':'
-                                || to_char(r.scheduled_for at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-                          and d.status in ('pending', 'sending')
-                    )
-                    for update of r
-                )
-                update app.export_runs r set folder = null from old where r.run_id = old.run_id returning old.folder
-            """),
-            {"before": before},
-        )
+def forget_folders(connection: sa.Connection, run_ids: Sequence[int]) -> None:
+    """Write down that the files of runs are gone."""
+    connection.execute(
+        sa.text("update app.export_runs set folder = null where run_id = any(:ids)"), {"ids": list(run_ids)}
     )
 
 

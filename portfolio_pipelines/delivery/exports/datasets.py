@@ -7,7 +7,7 @@ query sees $user_id, $first and $last (both days inclusive, UTC) and has a colum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 
 class What(StrEnum):
@@ -19,6 +19,21 @@ class What(StrEnum):
     PNL = "pnl"
     IL = "il"
     ALL = "all"
+
+
+class Form(StrEnum):
+    """Formats of exports."""
+
+    CSV = "csv"
+    JSON = "json"
+    NDJSON = "ndjson"
+    PARQUET = "parquet"
+    XLSX = "xlsx"
+    PDF = "pdf"
+
+
+REPORTED: Final[Mapping[What, Literal["performance", "il"]]] = {What.PERFORMANCE: "performance", What.IL: "il"}
+"""What there are reports of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,11 @@ from portfolio_pipelines.delivery.exports.manifest import Manifest
 from portfolio_pipelines.delivery.exports.messages import failure_messages, key_of, message_of, unsent_message
 from portfolio_pipelines.delivery.exports.packing import packed
 from portfolio_pipelines.delivery.exports.reading import ExportRefusedError
-from portfolio_pipelines.delivery.exports.retention import STAMP
 from portfolio_pipelines.delivery.exports.schedules import wish_of
 from portfolio_pipelines.delivery.exports.write import ReportStyle, write_export
 from portfolio_pipelines.delivery.outbox import Message, put
 from portfolio_pipelines.resources.figure_rules import FigureRules
+from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.resources.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -91,6 +91,12 @@ class Made:
 
 class ExportFailedError(RuntimeError):
     """A scheduled export could not be made; it is written down, and tried again or given up."""
+
+
+def desk_of(platform: Platform) -> ExportDesk:
+    """What making exports needs, of an installation."""
+    settings = platform.settings
+    return ExportDesk(platform.database.engine, platform.warehouse, settings.exports, FigureRules.of(settings))
 
 
 def due_exports(desk: ExportDesk, now: datetime, most: int = MOST_AT_ONCE) -> list[DueExport]:
@@ -176,12 +182,18 @@ def newest_day(warehouse: Warehouse) -> date | None:
     return row[0] if row else None
 
 
+def _place(row: ScheduleRow, due: Due) -> Path:
+    """The folder of a run, below that of exports."""
+    return Path("scheduled", str(row.schedule_id), due.scheduled_for.strftime("%Y%m%dT%H%M%SZ"))
+
+
 def _begin(connection: sa.Connection, row: ScheduleRow, due: Due, now: datetime) -> int | None:
     wish = wish_of(row)
     first, last = days_of(wish.rule, wish.timetable, due)
     values = {
         "scheduled_for": due.scheduled_for, "since": due.since, "times": due.times, "first_day": first,
         "last_day": last, "is_late": due.times > 1 or now > due.scheduled_for + LATE_AFTER,
+        "folder": str(_place(row, due)),
     }  # fmt: skip
     return rows.begin_run(connection, row.schedule_id, values, now=now, abandoned_before=now - ABANDONED_AFTER)
 
@@ -190,15 +202,14 @@ def _make(desk: ExportDesk, row: ScheduleRow, due: Due, attempt: int, now: datet
     wish = wish_of(row)
     first, last = days_of(wish.rule, wish.timetable, due)
     is_late = due.times > 1 or now > due.scheduled_for + LATE_AFTER
-    place = Path("scheduled", str(row.schedule_id), due.scheduled_for.strftime(STAMP))
     manifest: Manifest | None = None
     nothing = None
     try:
         style = ReportStyle(wish.paper, desk.rules)
-        folder = desk.folder / place
+        folder = desk.folder / _place(row, due)
         manifest = write_export(desk.warehouse, row.user_id, wish.what, wish.form, first, last, folder / "files", style)
         package = packed(manifest, folder, row.name)
-        result = SettledRun("done", manifest.rows, package.size, package.sha256, str(place))
+        result = SettledRun("done", manifest.rows, package.size, package.sha256)
         messages = [message_of(row, due, (first, last), manifest, package, is_late=is_late)]
     except ExportRefusedError as error:  # trying again would change nothing
         nothing = str(error)

@@ -16,9 +16,8 @@ from portfolio_pipelines.database.schedules import (
     insert_schedule,
     update_schedule,
 )
-from portfolio_pipelines.delivery.exports.datasets import What
+from portfolio_pipelines.delivery.exports.datasets import REPORTED, Form, What
 from portfolio_pipelines.delivery.exports.due_times import Period, RangeRule, Timetable, faults_of, next_due
-from portfolio_pipelines.delivery.exports.write import REPORTED, Form
 
 LONGEST_NAME: Final = 100
 MOST_SCHEDULES: Final = 50

@@ -12,30 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 from uuid import uuid4
 
-from portfolio_pipelines.delivery.exports.datasets import What, datasets_of
+from portfolio_pipelines.delivery.exports.datasets import REPORTED, Form, What, datasets_of
 from portfolio_pipelines.delivery.exports.manifest import NAME, Manifest, Tally, file_of, table_of
 from portfolio_pipelines.delivery.exports.reading import ExportRefusedError, Reading, Table, open_reading
 from portfolio_pipelines.resources.figure_rules import FigureRules
 from portfolio_pipelines.resources.warehouse import Warehouse
-
-REPORTED: Final[Mapping[What, Literal["performance", "il"]]] = {What.PERFORMANCE: "performance", What.IL: "il"}
-"""What there are reports of."""
-
-
-class Form(StrEnum):
-    """Formats of exports."""
-
-    CSV = "csv"
-    JSON = "json"
-    NDJSON = "ndjson"
-    PARQUET = "parquet"
-    XLSX = "xlsx"
-    PDF = "pdf"
 
 
 @dataclass(frozen=True, slots=True)
