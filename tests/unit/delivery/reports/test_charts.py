@@ -3,6 +3,7 @@
 import math
 import re
 from datetime import date, timedelta
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -58,7 +59,7 @@ def test_any_two_values_have_an_axis(one: float, other: float) -> None:
     assert ticks[0] <= low + slack
     assert ticks[-1] >= high - slack
     assert 2 <= len(ticks) <= 13
-    assert all(later > earlier for earlier, later in zip(ticks, ticks[1:], strict=False))
+    assert all(later > earlier for earlier, later in pairwise(ticks))
 
 
 def test_a_flat_line_gets_an_axis_around_it() -> None:
