@@ -14,6 +14,7 @@ from portfolio_pipelines.commands.delivery_apps import channels as notification_
 from portfolio_pipelines.commands.delivery_apps import outbox
 from portfolio_pipelines.commands.explain_app import explain_command
 from portfolio_pipelines.commands.export_apps import export, schedules
+from portfolio_pipelines.commands.leaderboard_app import leaderboard_command
 from portfolio_pipelines.commands.ledger_apps import import_transactions, transactions
 from portfolio_pipelines.commands.targets_apps import plan, plans, targets
 from portfolio_pipelines.commands.watched_apps import liquidity, tokens, wallets
@@ -34,6 +35,7 @@ app.add_typer(transactions, name="transactions")
 imports.command("transactions")(import_transactions)
 app.add_typer(tokens, name="tokens")
 app.command("explain")(explain_command)
+app.command("leaderboard")(leaderboard_command)
 app.add_typer(targets, name="targets")
 app.add_typer(plans, name="plans")
 app.add_typer(notification_channels, name="channels")

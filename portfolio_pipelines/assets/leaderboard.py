@@ -103,8 +103,12 @@ def counted_returns(
     database: dg.ResourceParam[Database],
     leaderboard_rules: dg.ResourceParam[LeaderboardRules],
 ) -> dg.MaterializeResult[None]:
-    """What the leaderboard counts of every portfolio on every day: gains of what was known at the close before."""
-    days = days_of(context)
+    """What the leaderboard counts of every portfolio on every day: gains of what was known at the close before.
+
+    The year before the run is looked at, too: where other rules hold now, or the installation is older than the board,
+    its days are computed again.
+    """
+    days = days_to_count(days_of(context), lake)
     known = known_by(lake, days, leaderboard_rules)
     rows, last = 0, pl.DataFrame(schema=COUNTED_RETURNS_SCHEMA)
     with database.writer(lake, context.run.run_id) as writer:
@@ -186,6 +190,12 @@ def changes_of(versions: pl.DataFrame) -> pl.DataFrame:
         for (day,), rows in events.sort(events.columns).partition_by("date", as_dict=True).items()
     ]
     return pl.DataFrame(days, schema=HOLDING_CHANGES_SCHEMA, orient="row").sort("date")
+
+
+def days_to_count(days: Sequence[date], lake: Lake) -> list[date]:
+    """The days of a run, and the priced ones that its boards reach back to."""
+    first = days[0] - timedelta(days=max(WINDOWS) - 1)
+    return [*sorted(day for day in lake.days(PRICES) if first <= day < days[0]), *days]
 
 
 def known_by(lake: Lake, days: Sequence[date], rules: LeaderboardRules) -> dict[date, str]:

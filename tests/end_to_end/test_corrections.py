@@ -58,7 +58,9 @@ def test_only_the_days_since_the_corrected_investment_are_written_again(correcte
         "portfolio_metrics", "benchmark_comparison", "diversification",
     }, "metrics are computed for month ends and the last day"  # fmt: skip
     assert {of_day(name) for name in dated - valued} == {max(since)}
-    assert {Path(name).parts[1] for name in changed - dated} == {"investment_legs", "investment_days"}
+    assert {Path(name).parts[1] for name in changed - dated} == {
+        "investment_legs", "investment_days", "holding_versions", "holding_changes",
+    }  # fmt: skip
     untouched = {name: time for name, time in corrected.before["modified"].items() if "prices_daily" in name}
     assert untouched.items() <= corrected.modified().items()
 

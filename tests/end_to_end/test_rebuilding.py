@@ -19,7 +19,10 @@ from portfolio_pipelines.automation.planning import DAILY_TABLES
 from portfolio_pipelines.market.benchmarks import CARRIED_OVER
 
 DELETED = 30
-OF_COMPUTED_DAYS = {"portfolio_metrics", "benchmark_comparison", "diversification", "asset_correlations"}
+OF_COMPUTED_DAYS = {
+    "portfolio_metrics", "benchmark_comparison", "diversification", "asset_correlations", "leaderboard",
+    "leaderboard_ranks",
+}  # fmt: skip
 """A run over one day computes it; one over a range its month ends and its last day: other runs, other days."""
 
 
