@@ -12,8 +12,8 @@ import polars as pl
 
 GUARDED: Final = "=+\\-@＝＋－＠"  # the last four are what East Asian spreadsheets take for the first four
 """What begins a formula; as it stands in a character class. Source: OWASP, CSV Injection."""
-_FORMULA: Final = rf"(^|[;\t\r\n])([{GUARDED}])"
-"""Also behind what another country's spreadsheet takes for the end of a cell: there quotes do not hold it."""
+_FORMULA: Final = rf"(^|[;\t\r\n])(\"*)([{GUARDED}])"
+"""Also behind what another country's spreadsheet takes for the end of a cell, where our quotes do not hold."""
 _BLANK_FIRST: Final = r"^([\t\r\n])"
 
 _CONTROLS: Final = [*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0), 0xFFFE, 0xFFFF]
@@ -33,7 +33,7 @@ def guarded(column: pl.Series) -> pl.Series:
 
     What cannot be seen (control characters, changes of direction) is written out as a backslash, u and four digits.
     """
-    return shown(column).str.replace_all(_FORMULA, "${1}'${2}").str.replace(_BLANK_FIRST, "'${1}")
+    return shown(column).str.replace_all(_FORMULA, "${1}${2}'${3}").str.replace(_BLANK_FIRST, "'${1}")
 
 
 def shown(column: pl.Series) -> pl.Series:
