@@ -44,7 +44,7 @@ def pictures_of() -> Callable[[bytes], list[np.ndarray]]:
     def render(pdf: bytes) -> list[np.ndarray]:
         document = pypdfium2.PdfDocument(pdf)
         try:
-            return [page.render(scale=1, grayscale=True).to_numpy()[:, :, 0].copy() for page in document]
+            return [page.render(scale=1, grayscale=True).to_numpy().copy() for page in document]
         finally:
             document.close()
 

@@ -38,9 +38,7 @@ class ReportMarts:
     """The file, and rows that are added to it."""
 
     def __init__(self, folder: Path, like: Path | None = None) -> None:
-        self.path = folder / "warehouse.duckdb"
-        project = DbtProject(folder / "dbt", folder / "build" / "warehouse.duckdb")
-        self.warehouse = Warehouse(self.path, Lake(folder / "lake"), project)
+        self.open(folder)
         if like is not None:
             shutil.copy(like, self.path)
             return
@@ -51,6 +49,12 @@ class ReportMarts:
             for mart, columns in contracts().items():
                 typed = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
                 connection.execute(f"create table marts.{mart} ({typed})")
+
+    def open(self, folder: Path) -> None:
+        """Use the file of a folder as it is."""
+        self.path = folder / "warehouse.duckdb"
+        project = DbtProject(folder / "dbt", folder / "build" / "warehouse.duckdb")
+        self.warehouse = Warehouse(self.path, Lake(folder / "lake"), project)
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run a statement on the file."""
