@@ -49,7 +49,8 @@ _STYLES: Final = f"""{_XML}<styleSheet {_MAIN}><numFmts count="2"><numFmt numFmt
 <xf numFmtId="49" fontId="1" fillId="0" borderId="0" xfId="0" applyNumberFormat="1" applyFont="1"/>\
 <xf numFmtId="164" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/>\
 <xf numFmtId="165" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/>\
-<xf numFmtId="49" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/></cellXfs></styleSheet>"""
+<xf numFmtId="49" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/></cellXfs>\
+<cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles></styleSheet>"""
 
 
 def write_workbook(tables: Sequence[Table], folder: Path, head: Mapping[str, str]) -> None:
@@ -67,8 +68,8 @@ def write_workbook(tables: Sequence[Table], folder: Path, head: Mapping[str, str
         names: list[str] = []
         for table in tables:
             _write_table(archive, table, names)
-        about = [(name, "", text) for name, text in head.items()]
-        about += [(table.dataset.name, "", table.dataset.meaning) for table in tables]
+        about: list[tuple[str, str | None, str]] = [(name, None, text) for name, text in head.items()]
+        about += [(table.dataset.name, None, table.dataset.meaning) for table in tables]
         about += [(table.dataset.name, column.name, column.meaning) for table in tables for column in table.columns]
         frame = pl.DataFrame(
             about, schema={"table": pl.String, "column": pl.String, "meaning": pl.String}, orient="row"
