@@ -16,7 +16,6 @@ from portfolio_pipelines.commands.explain_app import explain_command
 from portfolio_pipelines.commands.export_apps import export, schedules
 from portfolio_pipelines.commands.leaderboard_app import leaderboard_command
 from portfolio_pipelines.commands.ledger_apps import import_transactions, transactions
-from portfolio_pipelines.commands.report_app import report_command
 from portfolio_pipelines.commands.targets_apps import plan, plans, targets
 from portfolio_pipelines.commands.watched_apps import liquidity, tokens, wallets
 
@@ -36,7 +35,6 @@ app.add_typer(transactions, name="transactions")
 imports.command("transactions")(import_transactions)
 app.add_typer(tokens, name="tokens")
 app.command("explain")(explain_command)
-app.command("report")(report_command)
 app.command("leaderboard")(leaderboard_command)
 app.add_typer(targets, name="targets")
 app.add_typer(plans, name="plans")
