@@ -5,7 +5,6 @@ none, 1 info, 2 warning, 3 critical. What is evaluated how is in `delivery.alert
 """
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Final
 
 from sqlalchemy import (
@@ -65,20 +64,23 @@ class AlertRuleVersion(Base):
     change_number: Mapped[int] = mapped_column(
         BigInteger, Identity(), comment="Ascends over all rules: an evaluation remembers up to where it has seen them"
     )
+    user_key: Mapped[int | None] = mapped_column(
+        ForeignKey("app.users.user_key"), comment="As in alert_rules: an evaluation reads this table alone"
+    )
     metric: Mapped[str] = mapped_column(comment="One of those that `portfolio alerts metrics` lists")
     subject: Mapped[str] = mapped_column(comment="What it watches, such as coingecko:bitcoin; * for all there is")
     span_days: Mapped[int | None] = mapped_column(comment="Days of a change or of a window; null for the level itself")
     comparison: Mapped[str] = mapped_column(comment="above, below, or beyond: to either side of 0")
-    info_at: Mapped[Decimal | None] = mapped_column(comment="Threshold of level 1, unit of the metric; null for none")
-    warning_at: Mapped[Decimal | None] = mapped_column(comment="Threshold of level 2; null for none")
-    critical_at: Mapped[Decimal | None] = mapped_column(comment="Threshold of level 3; null for none")
-    hysteresis: Mapped[Decimal] = mapped_column(
+    info_at: Mapped[float | None] = mapped_column(comment="Threshold of level 1, unit of the metric; null for none")
+    warning_at: Mapped[float | None] = mapped_column(comment="Threshold of level 2; null for none")
+    critical_at: Mapped[float | None] = mapped_column(comment="Threshold of level 3; null for none")
+    hysteresis: Mapped[float] = mapped_column(
         comment="How far back beyond a threshold the figure has to come, unit of the metric"
     )
     cooldown_minutes: Mapped[int | None] = mapped_column(
         comment="Within it a crossing is counted and not told; null for the usual one of the level"
     )
-    min_coverage: Mapped[Decimal] = mapped_column(comment="Least share of fresh data, 0..1: below it nothing is said")
+    min_coverage: Mapped[float] = mapped_column(comment="Least share of fresh data, 0..1: below it nothing is said")
     paused: Mapped[bool]
     note: Mapped[str | None] = mapped_column(comment="Words of the owner that come with every message")
     known_at: Mapped[datetime] = mapped_column(comment="Since when we know this version")
@@ -133,7 +135,7 @@ class AlertEvent(Base):
     kind: Mapped[str] = mapped_column(comment="fired, raised, held_back, resolved or cannot_tell")
     level: Mapped[int] = mapped_column(SmallInteger, comment="Level after it")
     value: Mapped[float | None] = mapped_column(comment="Unit of the metric; null when unknown")
-    threshold: Mapped[Decimal | None] = mapped_column(comment="The one that was crossed; of a resolved one the lowest")
+    threshold: Mapped[float | None] = mapped_column(comment="The one that was crossed; of a resolved one the lowest")
     coverage: Mapped[float | None]
     as_of: Mapped[datetime | None] = mapped_column(comment="Time of the data")
     was_told: Mapped[bool] = mapped_column(comment="Whether a message, key alert:<event_id>, went to the outbox")

@@ -7,7 +7,6 @@ fires in `delivery.alerts.transitions`.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -26,12 +25,12 @@ class RuleTerms:
     subject: str
     comparison: str  # above, below, beyond
     span_days: int | None = None
-    info_at: Decimal | None = None
-    warning_at: Decimal | None = None
-    critical_at: Decimal | None = None
-    hysteresis: Decimal = Decimal(0)
+    info_at: float | None = None
+    warning_at: float | None = None
+    critical_at: float | None = None
+    hysteresis: float = 0.0
     cooldown_minutes: int | None = None  # None: the usual one of the level
-    min_coverage: Decimal = Decimal("0.95")
+    min_coverage: float = 0.95
     paused: bool = False
     note: str | None = None
 
@@ -204,8 +203,8 @@ def _end(connection: sa.Connection, rule_id: int, who: str, now: datetime) -> No
 
 def _insert(connection: sa.Connection, rule_id: int, version: int, terms: RuleTerms, who: str, now: datetime) -> None:
     values = asdict(terms) | {"rule_id": rule_id, "version": version, "known_at": now, "set_by": who}
-    columns = ", ".join(values)
-    connection.execute(
-        sa.text(f"insert into app.alert_rule_versions ({columns}) values (:{', :'.join(values)})"),  # noqa: S608
-        values,
-    )
+    query = f"""
+        insert into app.alert_rule_versions (user_key, {", ".join(values)})
+        select user_key, :{", :".join(values)} from app.alert_rules where rule_id = :rule_id
+    """  # noqa: S608 (names of our own)
+    connection.execute(sa.text(query), values)

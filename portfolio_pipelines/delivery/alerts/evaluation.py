@@ -135,6 +135,9 @@ def _evaluate(connection: sa.Connection, metric: Metric, now: datetime) -> list[
         {"metric": metric.name},
     ).one_or_none()
     seen = known.rules_seen if known is not None and known.data_version == version else 0
+    # A statement over everybody: room for its tables in memory, and no compiling that takes longer than running.
+    connection.execute(sa.text("set local work_mem = '128MB'"))
+    connection.execute(sa.text("set local jit = off"))
     rows = _run(connection, advance(metric), metric, version, seen, now, None)
     told = [row for row in rows if row["is_told"]]
     messages = [message_of(event, now) for event in events_of(told, metric.name, _names(connection, told))]

@@ -31,53 +31,73 @@ _COOLDOWN: Final = (
     + " end) * interval '1 minute'"
 )
 _RULES: Final = """
-    rules as (
-        select r.rule_id, v.version, r.user_key, u.user_id, v.subject as selector, v.span_days,
-            coalesce(v.span_days, -1) as span, v.comparison, v.info_at, v.warning_at, v.critical_at,
-            side.sign * v.info_at::float8 as info_line, side.sign * v.warning_at::float8 as warning_line,
-            side.sign * v.critical_at::float8 as critical_line, v.hysteresis::float8 as hysteresis,
-            v.cooldown_minutes, v.min_coverage::float8 as min_coverage, v.note
-        from app.alert_rule_versions v
-        join app.alert_rules r using (rule_id)
-        left join app.users u using (user_key)
-        cross join lateral (select case v.comparison when 'below' then -1 else 1 end as sign) side
-        where v.metric = :metric and v.superseded_at is null and v.change_number > :seen
-            and (not v.paused or :rule_id is not null) and (:rule_id is null or v.rule_id = :rule_id)
+    rules as not materialized (
+        select *, coalesce(span_days, -1) as span from app.alert_rule_versions
+        where metric = :metric and superseded_at is null and change_number > :seen
+            and (:rule_id is null and not paused or rule_id = :rule_id)
     ),
-    wanted as (select distinct span_days from rules)"""
-_MATCHED: Final = """
+    wanted as materialized (select distinct span_days from rules)"""
+# Of a user's only figure the user and the span say all. Else a rule names a subject, what it lies in, or everything.
+_KEYED: Final = """
     keyed as (
-        select f.*, s.selector, coalesce(f.span_days, -1) as span
-        from figures f cross join lateral (values (f.subject), (f.within), ('*')) as s (selector)
+        select f.*, coalesce(f.span_days, -1) as span, u.user_key from figures f join app.users u using (user_id)
+    )"""
+_KEYED_BY_SUBJECT: Final = """
+    keyed as (
+        select f.*, coalesce(f.span_days, -1) as span, u.user_key, s.selector
+        from figures f left join app.users u using (user_id)
+        cross join lateral (values (f.subject), (f.within), ('*')) as s (selector)
         where s.selector is not null
+    )"""
+# Most rules are armed and stay so: they are let go here, before anything else is asked of them. What is left carries
+# the terms of its rule, looked up one by one.
+_FACED: Final = """
+    matched as not materialized (
+        select r.rule_id, coalesce(k.subject, r.subject) as subject, r.comparison, r.min_coverage,
+            case r.comparison when 'below' then greatest(r.info_at, r.warning_at, r.critical_at)
+                else least(r.info_at, r.warning_at, r.critical_at) end as first_line,
+            k.as_of, k.value, k.coverage, k.now_value, k.before_value, k.reason
+        from rules r left join keyed k on {join}
+        where k.subject is not null or r.subject <> '*'
     ),
-    matched as (
-        select r.*, coalesce(k.subject, r.selector) as subject, k.as_of, k.value, k.coverage, k.now_value,
-            k.before_value, k.reason
-        from rules r left join keyed k on k.selector = r.selector and k.span = r.span {of_the_user}
-        where k.subject is not null or r.selector <> '*'
+    standing as (
+        select s.* from app.alert_states s
+        where exists (select from rules r where r.rule_id = s.rule_id)
     ),
-    vanished as (
-        select r.*, s.subject, null::timestamptz, null::float8, null::float8, null::float8, null::float8,
-            'it is no longer there'
-        from app.alert_states s join rules r using (rule_id)
-        where s.level > 0
-            and not exists (select from matched m where m.rule_id = s.rule_id and m.subject = s.subject)
+    found as materialized (
+        select coalesce(m.rule_id, s.rule_id) as rule_id, coalesce(m.subject, s.subject) as subject, m.as_of, m.value,
+            m.coverage, m.now_value, m.before_value,
+            case when m.rule_id is null then 'it is no longer there' else m.reason end as reason,
+            coalesce(s.level, 0) as level, coalesce(s.shown_level, 0) as shown_level, s.since, s.told_at, s.told_level,
+            coalesce(s.suppressed, 0) as suppressed, s.blind_since, s.blind_told_at
+        from matched m full join standing s on s.rule_id = m.rule_id and s.subject = m.subject
+        where case
+            when m.rule_id is null then s.level > 0
+            when s.rule_id is not null or m.value is null or m.value = 'NaN' then true
+            when coalesce(m.coverage, 0) < m.min_coverage or :rule_id is not null then true
+            when m.comparison = 'below' then m.value < m.first_line
+            when m.comparison = 'above' then m.value > m.first_line
+            else abs(m.value) > m.first_line end
     ),
     faced as (
-        select m.*, coalesce(s.level, 0) as level, coalesce(s.shown_level, 0) as shown_level, s.since, s.told_at,
-            s.told_level, coalesce(s.suppressed, 0) as suppressed, s.blind_since, s.blind_told_at,
-            m.value is null or m.value = 'NaN' or coalesce(m.coverage, 0) < m.min_coverage - 1e-9 as is_blind,
-            case m.comparison when 'below' then -m.value when 'beyond' then abs(m.value) else m.value end as facing
-        from (select * from matched union all select * from vanished) m
-        left join app.alert_states s on s.rule_id = m.rule_id and s.subject = m.subject
-    ),
-    levelled as (
+        select f.*, r.version, r.user_key, u.user_id, r.span_days, r.comparison, r.info_at, r.warning_at, r.critical_at,
+            r.hysteresis, r.cooldown_minutes, r.min_coverage, r.note,
+            f.value is null or f.value = 'NaN' or coalesce(f.coverage, 0) < r.min_coverage - 1e-9 as is_blind,
+            case r.comparison when 'below' then -f.value when 'beyond' then abs(f.value) else f.value end as facing,
+            case r.comparison when 'below' then -1 else 1 end as side
+        from found f
+        cross join lateral (
+            select * from app.alert_rule_versions v where v.rule_id = f.rule_id and v.superseded_at is null offset 0
+        ) r
+        left join lateral (select user_id from app.users where user_key = r.user_key offset 0) u on true
+    )"""
+_STEPS: Final = """
+    levelled as materialized (
         select *, case
             when is_blind then level
-            when facing > critical_line - case when level >= 3 then hysteresis else 0 end then 3
-            when facing > warning_line - case when level >= 2 then hysteresis else 0 end then 2
-            when facing > info_line - case when level >= 1 then hysteresis else 0 end then 1
+            when facing > side * critical_at - case when level >= 3 then hysteresis else 0 end then 3
+            when facing > side * warning_at - case when level >= 2 then hysteresis else 0 end then 2
+            when facing > side * info_at - case when level >= 1 then hysteresis else 0 end then 1
             else 0 end as next_level
         from faced
     ),
@@ -162,9 +182,13 @@ def look(metric: Metric) -> str:
 
 
 def _judge(metric: Metric) -> str:
-    of_the_user = "and k.user_id = r.user_id" if metric.owner is Owner.USERS else ""
-    matched = _MATCHED.format(of_the_user=of_the_user, cooldown=_COOLDOWN, blind_cooldown=BLIND_COOLDOWN)
-    return f"with {_RULES}, figures as ({metric.query}), {matched}"
+    if metric.has_one_subject:
+        keyed, join = _KEYED, "k.user_key = r.user_key and k.span = r.span"
+    else:
+        of_the_user = "k.user_key = r.user_key and " if metric.owner is Owner.USERS else ""
+        keyed, join = _KEYED_BY_SUBJECT, f"{of_the_user}k.selector = r.subject and k.span = r.span"
+    steps = _STEPS.format(cooldown=_COOLDOWN, blind_cooldown=BLIND_COOLDOWN)
+    return f"with {_RULES}, figures as ({metric.query}), {keyed}, {_FACED.format(join=join)}, {steps}"
 
 
 def _typed(text: str) -> str:
