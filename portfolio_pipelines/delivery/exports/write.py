@@ -19,6 +19,7 @@ from uuid import uuid4
 from portfolio_pipelines.delivery.exports.datasets import REPORTED, Form, What, datasets_of
 from portfolio_pipelines.delivery.exports.manifest import NAME, Manifest, Tally, file_of, table_of
 from portfolio_pipelines.delivery.exports.reading import ExportRefusedError, Reading, Table, open_reading
+from portfolio_pipelines.delivery.reports.faults import ReportUnavailableError
 from portfolio_pipelines.resources.figure_rules import FigureRules
 from portfolio_pipelines.resources.warehouse import Warehouse
 
@@ -73,8 +74,10 @@ def write_export(
     with open_reading(warehouse, user_id) as reading, _appears(folder) as beside:
         if form is Form.PDF:
             tallies: list[Tally] = []
-            _require_rows(reading, what, first, last)
-            _write_report(warehouse, user_id, what, first, last, beside, style or ReportStyle())
+            try:
+                _write_report(warehouse, user_id, what, first, last, beside, style or ReportStyle())
+            except ReportUnavailableError as error:
+                raise _nothing(reading, what, first, last) from error
         else:
             tallies = [Tally(reading.table(dataset, first, last)) for dataset in datasets_of(what)]
             head = {"user_id": user_id, "what": what.value, "from": f"{first}", "to": f"{last}", "time_zone": "UTC"}
@@ -130,20 +133,9 @@ def _write_report(
     warehouse: Warehouse, user_id: str, what: What, first: date, last: date, folder: Path, style: ReportStyle
 ) -> None:
     from portfolio_pipelines.delivery.reports.build import build_report
-    from portfolio_pipelines.delivery.reports.faults import ReportUnavailableError
 
-    try:
-        pdf = build_report(warehouse, user_id, REPORTED[what], first, last, paper=style.paper, rules=style.rules)
-    except ReportUnavailableError as error:
-        raise ExportRefusedError(str(error)) from error
+    pdf = build_report(warehouse, user_id, REPORTED[what], first, last, paper=style.paper, rules=style.rules)
     (folder / f"{what}.pdf").write_bytes(pdf)
-
-
-def _require_rows(reading: Reading, what: What, first: date, last: date) -> None:
-    for dataset in datasets_of(what):
-        if any(batch.height for batch in reading.table(dataset, first, last).batches):
-            return
-    raise _nothing(reading, what, first, last)
 
 
 def _nothing(reading: Reading, what: What, first: date, last: date) -> ExportRefusedError:
