@@ -27,18 +27,21 @@ CANDIDATES: Final = 1_000
 A_CHANNEL_AT_ONCE: Final = 8
 """Deliveries of one channel that are sent side by side."""
 
-READY: Final = "c.deleted_at is null and c.disabled_at is null and c.paused_at is null"
+READY: Final = """
+    d.status in ('pending', 'sending') and c.deleted_at is null and c.disabled_at is null and c.paused_at is null
+    and not exists (
+        select from app.outbox_deliveries earlier
+        where earlier.channel_id = d.channel_id and earlier.subject = d.subject
+          and earlier.message_id < d.message_id and earlier.status in ('pending', 'sending')
+    )
+"""
+"""The channel is ready, and no earlier message of the subject is open."""
 TAKE: Final = f"""
     with due as (
         select d.delivery_id, d.channel_id, d.due_at
         from app.outbox_deliveries d join app.notification_channels c using (channel_id)
-        where d.status in ('pending', 'sending') and d.due_at <= :now
-          and {READY} and (c.held_until is null or c.held_until <= :now) and c.channel_id <> all (:full)
-          and not exists (
-              select from app.outbox_deliveries earlier
-              where earlier.channel_id = d.channel_id and earlier.subject = d.subject
-                and earlier.message_id < d.message_id and earlier.status in ('pending', 'sending')
-          )
+        where d.due_at <= :now and (c.held_until is null or c.held_until <= :now) and c.channel_id <> all (:full)
+          and {READY}
         order by d.due_at, d.delivery_id limit :candidates
     ),
     wanted as (
@@ -186,7 +189,7 @@ def next_due(engine: sa.Engine) -> datetime | None:
             sa.text(f"""
                 select min(greatest(d.due_at, c.held_until))
                 from app.outbox_deliveries d join app.notification_channels c using (channel_id)
-                where d.status in ('pending', 'sending') and {READY}
+                where {READY}
             """)  # noqa: S608 (a constant)
         )
     return found

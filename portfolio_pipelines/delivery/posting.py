@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -69,13 +70,14 @@ class Poster:
         """Prepare; nothing is opened.
 
         Args:
-            make_pool: Makes the connections of one receiver; told whether they are encrypted. Each receiver has a pool
-                of its own: a pool of httpcore looks at all its connections for each request.
+            make_pool: Makes the connections of one URL; told whether they are encrypted. Each URL has a pool of its
+                own, so that one which hangs takes no connection from others at the same host; and a pool of httpcore
+                looks at all its connections for each request.
             seconds: Time for one request, from resolving to the status of the answer.
         """
         self._make_pool = make_pool
         self._seconds = seconds
-        self._pools: OrderedDict[tuple[str, str], _Connections] = OrderedDict()
+        self._pools: OrderedDict[str, _Connections] = OrderedDict()
 
     async def post(self, url: str, headers: Mapping[str, str], content: bytes) -> Answer:
         """Post once; redirects are answers like any other.
@@ -88,10 +90,9 @@ class Poster:
         Raises:
             NoAnswerError: If there was no answer in time.
         """
-        parts = urlsplit(url)
-        sent = [("Host", parts.netloc), *headers.items(), ("Content-Length", str(len(content)))]
+        sent = [("Host", urlsplit(url).netloc), *headers.items(), ("Content-Length", str(len(content)))]
         request = httpcore.Request("POST", url, headers=sent, content=content)
-        async with self._connections(parts.scheme, parts.netloc.lower()) as pool:
+        async with self._connections(url) as pool:
             try:
                 async with asyncio.timeout(self._seconds):
                     response = await pool.handle_async_request(request)
@@ -112,13 +113,12 @@ class Poster:
             await self._pools.popitem()[1].pool.aclose()
 
     @asynccontextmanager
-    async def _connections(self, scheme: str, receiver: str) -> AsyncIterator[httpcore.AsyncConnectionPool]:
-        """The connections of a receiver; those that were not used for longest are closed when there are many."""
-        key = (scheme, receiver)
-        if key not in self._pools:
-            self._pools[key] = _Connections(self._make_pool(scheme == "https"))
-        kept = self._pools[key]
-        self._pools.move_to_end(key)
+    async def _connections(self, url: str) -> AsyncIterator[httpcore.AsyncConnectionPool]:
+        """The connections of a URL; those that were not used for longest are closed when there are many."""
+        if url not in self._pools:
+            self._pools[url] = _Connections(self._make_pool(urlsplit(url).scheme == "https"))
+        kept = self._pools[url]
+        self._pools.move_to_end(url)
         kept.users += 1
         try:
             yield kept.pool
@@ -153,14 +153,11 @@ async def open_poster(
         resolver: Asked for the addresses of hosts.
         connector: Opens connections to addresses.
     """
-    context = httpcore.default_ssl_context()
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
 
     def make_pool(encrypted: bool) -> httpcore.AsyncConnectionPool:
         safe = rules and SafeNetwork(rules, encrypted=encrypted, resolve=resolver, connector=connector)
         return httpcore.AsyncConnectionPool(
-            ssl_context=context,
+            ssl_context=_trusting(ca_file) if encrypted else None,
             max_connections=CONNECTIONS_A_RECEIVER,
             keepalive_expiry=30,
             network_backend=safe or connector,
@@ -171,6 +168,15 @@ async def open_poster(
         yield poster
     finally:
         await poster.close()
+
+
+@lru_cache(maxsize=2)
+def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """What certificates are checked with; reading the usual authorities takes a tenth of a second, so once only."""
+    context = httpcore.default_ssl_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 async def _finish(response: httpcore.Response) -> None:
