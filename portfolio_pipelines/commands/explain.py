@@ -5,6 +5,7 @@ Belongs here: finding the served figure and printing. The definitions are in `ex
 
 from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from portfolio_pipelines.commands.console import OUT, CommandError
@@ -16,6 +17,9 @@ from portfolio_pipelines.commands.explained_comparisons import (
     explain_day,
     explain_spread,
 )
+from portfolio_pipelines.commands.explained_ledgers import MART as LEDGERS
+from portfolio_pipelines.commands.explained_ledgers import OF_LEDGERS, explain_ledger
+from portfolio_pipelines.commands.explained_liquidity import OF_ONE, OF_POSITIONS, TOTALS, explain_loss
 from portfolio_pipelines.commands.explained_metrics import (
     EXPLAINED,
     Explanation,
@@ -35,18 +39,36 @@ SOURCES: Final[Mapping[str, str]] = {
     **dict.fromkeys(SPREAD, "diversification"),
     **dict.fromkeys(COMPARED, "benchmark_comparison"),
     **dict.fromkeys(EXPLAINED, "portfolio_metrics"),
+    **dict.fromkeys(OF_LEDGERS, LEDGERS),
+    **dict.fromkeys(OF_POSITIONS, TOTALS),
 }
 """Every figure that can be explained, and the mart that serves it."""
 AGREEMENT: Final = 1e-6
 
 
-def explain(platform: "Platform", user: str, day: date, metric: str, window: int, benchmark: str) -> None:
+OF_A_DAY: Final = ("portfolio_performance_daily", LEDGERS, TOTALS, OF_ONE)
+"""Marts whose day is the column `date`; that of the others is `as_of`."""
+
+
+def explain(
+    platform: "Platform", user: str, day: date, metric: str, window: int, benchmark: str, **which: str | None
+) -> None:
     """Print where a figure comes from.
+
+    Args:
+        platform: Whose marts are asked.
+        user: Whose figure.
+        day: Of which day.
+        metric: Its name.
+        window: Of a metric, in days.
+        benchmark: Of a comparison.
+        which: scope and method of a ledger, position in a pool.
 
     Raises:
         CommandError: If the figure is unknown, was not computed for the day, or the inputs are not there.
     """
-    question = Question(user, day, metric, window, benchmark, platform.settings.risk_free_rate)
+    chosen = {name: value for name, value in which.items() if value is not None}
+    question = Question(user, day, metric, window, benchmark, platform.settings.risk_free_rate, **chosen)
     with platform.warehouse.connect() as marts:
         found = explanation(marts, question)
     _show(question, found)
@@ -61,10 +83,15 @@ def explanation(marts: "duckdb.DuckDBPyConnection", question: Question) -> Expla
     if question.metric not in SOURCES:
         msg = f"no figure {question.metric!r}; choose from {', '.join(sorted(SOURCES))}"
         raise CommandError(msg)
+    of_positions = explain_loss(marts, question) if question.metric in OF_POSITIONS else None  # names them if need be
     served, reason = _served(marts, question)
     if served is None and reason is not None:
         return Explanation("it cannot be told", [], None, None, reason)
-    if question.metric in SPREAD:
+    if question.metric in OF_LEDGERS:
+        found = explain_ledger(marts, question)
+    elif of_positions is not None:
+        found = of_positions
+    elif question.metric in SPREAD:
         found = explain_spread(marts, question)
     elif question.metric in OF_THE_DAY:
         found = explain_day(marts, question)
@@ -77,18 +104,26 @@ def explanation(marts: "duckdb.DuckDBPyConnection", question: Question) -> Expla
 
 def _served(marts: "duckdb.DuckDBPyConnection", question: Question) -> tuple[Value, str | None]:
     """The figure as it is served, and why it is null."""
-    table = SOURCES[question.metric]
-    day = "date" if table == "portfolio_performance_daily" else "as_of"
-    reason = "reason" if table == "portfolio_metrics" else "null"
-    conditions, values = [f"user_id = ? and {day} = ?"], [question.user, question.day]
+    table = _source(question)
+    column = question.metric.rpartition(".")[2]
+    day = "date" if table in OF_A_DAY else "as_of"
+    reason = "reason" if table in {"portfolio_metrics", OF_ONE} else "null"
+    conditions = [f"user_id = ? and {day} = ?"]
+    values: list[object] = [question.user, question.day]
     if table in {"portfolio_metrics", "benchmark_comparison"}:
         conditions.append("window_days = ?")
         values.append(question.window)
     if table == "benchmark_comparison":
         conditions.append("benchmark = ?")
         values.append(question.benchmark)
+    if table == LEDGERS:
+        conditions.append("scope = ? and method = ?")
+        values += [question.scope, question.method]
+    if table == OF_ONE:
+        conditions.append("is_last_of_day and position_id = ?")
+        values.append(question.position)
     row = marts.execute(
-        f'select "{question.metric}", {reason} from marts.{table} where {" and ".join(conditions)}',  # noqa: S608 ours
+        f'select "{column}", {reason} from marts.{table} where {" and ".join(conditions)}',  # noqa: S608 ours
         values,
     ).fetchone()
     if row is None:
@@ -98,16 +133,26 @@ def _served(marts: "duckdb.DuckDBPyConnection", question: Question) -> tuple[Val
         ).fetchall()
         known = ", ".join(str(found[0]) for found in days) or "none"
         msg = (
-            f"{table} has no row of {question.user} on {question.day} for this window and benchmark; its newest days "
-            f"are: {known}. Metrics are computed for month ends and the last day of a run; "
-            "`portfolio run --metrics every-day` computes all"
+            f"{table} has no row of {question.user} on {question.day} for what was chosen beside it; its newest days "
+            f"are: {known}"
         )
+        if day == "as_of":
+            msg += (
+                ". Metrics are computed for month ends and the last day of a run; "
+                "`portfolio run --metrics every-day` computes all"
+            )
         raise CommandError(msg)
-    return row
+    return (float(row[0]) if isinstance(row[0], Decimal) else row[0]), row[1]
+
+
+def _source(question: Question) -> str:
+    """The mart that serves the figure."""
+    table = SOURCES[question.metric]
+    return OF_ONE if table == TOTALS and (question.position is not None or question.metric == "price_ratio") else table
 
 
 def _show(question: Question, found: Explanation) -> None:
-    title = f"{question.metric} of {question.user} on {question.day} ({SOURCES[question.metric]})"
+    title = f"{question.metric} of {question.user} on {question.day} ({_source(question)})"
     OUT.print(title, style="bold", markup=False)
     OUT.print(f"  served      {_text(found.served)}", markup=False)
     if found.reason:

@@ -1,18 +1,44 @@
 """The command `portfolio explain`, as `cli` mounts it: parse, call, print. Heavy parts are imported inside."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 
+class Method(StrEnum):
+    """How lots are chosen."""
+
+    FIFO = "fifo"
+    LIFO = "lifo"
+    HIFO = "hifo"
+    AVERAGE = "average"
+
+
+class Scope(StrEnum):
+    """Who shares lots."""
+
+    UNIVERSAL = "universal"
+    PER_VENUE = "per_venue"
+
+
 def explain_command(
     user: Annotated[str, typer.Argument(help="Whose figure.")],
     day: Annotated[str, typer.Argument(metavar="DAY", help="YYYY-MM-DD.")],
-    metric: Annotated[str, typer.Argument(help="Its name, as the mart's column: sharpe, beta, hhi, value_usd …")],
+    metric: Annotated[
+        str, typer.Argument(help="Its name, as the mart's column: sharpe, beta, hhi, value_usd, realised_usd, il_pct …")
+    ],
     window: Annotated[int, typer.Option("--window", help="30, 90 or 365 days; 0 is since the start.")] = 0,
     benchmark: Annotated[str, typer.Option("--benchmark", help="BTC, ETH, SP500 or an asset id.")] = "BTC",
+    method: Annotated[Method, typer.Option("--method", help="Of a ledger: which lots are used first.")] = Method.FIFO,
+    scope: Annotated[Scope, typer.Option("--scope", help="Of a ledger: venues share lots, or not.")] = Scope.UNIVERSAL,
+    position: Annotated[
+        str | None, typer.Option("--position", help="Id of a position in a pool; all of them without it.")
+    ] = None,
 ) -> None:
     """Print the inputs and the formula of a served figure, and work it out again from them.
+
+    Figures of ledgers whose name another mart has, too, have the mart before it: profit_and_loss.pnl_usd.
 
     Example: `portfolio explain ann 2026-01-31 sharpe --window 90`
     """
@@ -20,4 +46,7 @@ def explain_command(
     from portfolio_pipelines.commands.explain import explain
 
     with readable_errors():
-        explain(open_platform(), user, parse_day(day, today()), metric, window, benchmark)
+        explain(
+            open_platform(), user, parse_day(day, today()), metric, window, benchmark,
+            method=method.value, scope=scope.value, position=position,
+        )  # fmt: skip

@@ -42,6 +42,9 @@ class Question:
     window: int
     benchmark: str
     risk_free_rate: float
+    scope: str = "universal"  # of the ledger
+    method: str = "fifo"
+    position: str | None = None  # id of a position in a pool; None for all of them together
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from portfolio_pipelines.assets import operational, profit_and_loss
 from portfolio_pipelines.assets.days import DAILY, ONE_RUN
 from portfolio_pipelines.automation.jobs import RANGE_END, RANGE_START
 from portfolio_pipelines.checks import profit_and_loss as ledger_checks
+from portfolio_pipelines.commands.console import CommandError
+from portfolio_pipelines.commands.explain import explanation
+from portfolio_pipelines.commands.explained_ledgers import OF_LEDGERS
+from portfolio_pipelines.commands.explained_metrics import Question
 from portfolio_pipelines.database.connection import url_text
 from portfolio_pipelines.database.transaction_import import import_transactions
 from portfolio_pipelines.resources.platform import Platform
@@ -234,3 +239,23 @@ def test_the_marts_say_it_in_words(platform: Platform, run: Run) -> None:
             "select sum(quantity) from unrealised_pnl where user_id = 'ann' and method = 'hifo' and scope = 'per_venue'"
         )
         assert open_lots == held
+        explained(connection)
+
+
+def explained(marts: Any) -> None:
+    """`portfolio explain` adds up disposals, open lots and transactions; every served figure of these days agrees."""
+    agreed = 0
+    for user, method, scope, day, metric in product(
+        ("ann", "bob"), ("fifo", "lifo", "hifo", "average"), ("universal", "per_venue"), DAYS[1:], OF_LEDGERS
+    ):
+        question = Question(user, day, metric, 0, "BTC", 0.0, scope, method)
+        found = explanation(marts, question)
+        assert found.recomputed == pytest.approx(found.served, abs=1e-6), question
+        agreed += found.served != 0
+    assert agreed > 250
+    sold = explanation(marts, Question("ann", DAYS[2], "realised_usd", 0, "BTC", 0.0, "universal", "fifo"))
+    assert sold.inputs[-1][0].startswith("2024-03-03 sell: 0.0401 coingecko:bitcoin of 2024-03-02 for ")
+    spam = explanation(marts, Question("bob", DAYS[4], "unrealised_usd", 0, "BTC", 0.0))
+    assert any("7 coingecko:solana without a close" in name for name, _ in spam.inputs)
+    with pytest.raises(CommandError, match="profit_and_loss has no row of mallory"):
+        explanation(marts, Question("mallory", DAYS[4], "income_usd", 0, "BTC", 0.0))

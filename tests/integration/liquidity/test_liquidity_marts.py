@@ -15,6 +15,10 @@ from portfolio_pipelines.assets.impermanent_loss import advance_bases
 from portfolio_pipelines.assets.liquidity_frames import read_positions
 from portfolio_pipelines.assets.liquidity_losses import LiquidityDays, day_losses, with_earlier_hours
 from portfolio_pipelines.chain_tables import CHAIN_READS, CHAIN_READS_SCHEMA, DEFI_POSITIONS, POOL_STATES
+from portfolio_pipelines.commands.console import CommandError
+from portfolio_pipelines.commands.explain import explanation
+from portfolio_pipelines.commands.explained_liquidity import OF_POSITIONS
+from portfolio_pipelines.commands.explained_metrics import Question
 from portfolio_pipelines.database.connection import url_text
 from portfolio_pipelines.liquidity_tables import (
     IMPERMANENT_LOSS,
@@ -115,6 +119,36 @@ def test_totals_are_the_sums_of_what_is_known_and_count_what_is_not(warehouse: W
         "where user_id = 'bob' order by date",
     )
     assert out_of_range == [(0, 2), (0, 2), (1, 2), (0, 2)]
+
+
+def test_every_loss_is_worked_out_again_from_what_it_rests_on(warehouse: Warehouse) -> None:
+    """Each position from its prices and worths, each total from its positions."""
+    asked = [
+        Question(user, day, metric, 0, "BTC", 0.0, position=position)
+        for user, day, position in rows(
+            warehouse,
+            "select user_id, date, position_id from marts.impermanent_loss where is_last_of_day "
+            "union select user_id, date, null from marts.impermanent_loss_totals order by all",
+        )
+        for metric in OF_POSITIONS
+        if position is not None or metric != "price_ratio"
+    ]
+    agreed = 0
+    with warehouse.connect() as marts:
+        for question in asked:
+            found = explanation(marts, question)
+            if found.recomputed is None:
+                continue
+            assert found.recomputed == pytest.approx(found.served, rel=1e-9, abs=1e-9), question
+            agreed += 1
+        percent = explanation(marts, Question("cleo", D4, "il_pct", 0, "BTC", 0.0, position="entered/9"))
+        with pytest.raises(CommandError, match="there are: entered/10, entered/9"):
+            explanation(marts, Question("cleo", D4, "il_pct", 0, "BTC", 0.0, position="entered/8"))
+        with pytest.raises(CommandError, match="add --position"):
+            explanation(marts, Question("cleo", D4, "price_ratio", 0, "BTC", 0.0))
+    assert agreed > 30
+    ratio = dict(percent.inputs)["price ratio"]
+    assert percent.recomputed == pytest.approx(200 * ratio**0.5 / (1 + ratio) - 100), "the form of the documents"
 
 
 def test_a_pool_is_worth_its_reserves_and_the_provider_is_quoted_beside(warehouse: Warehouse) -> None:
