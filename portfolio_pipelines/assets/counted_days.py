@@ -61,7 +61,8 @@ class CountedDays:
         path = self.lake.path(COUNTED_RETURNS, day)
         if not path.is_file():
             return None
-        frame = pl.read_parquet(path, columns=["user_key", *FIGURES], hive_partitioning=False)
+        # One thread a file: two files at once are decoded in half the processor time of one file by all threads.
+        frame = pl.read_parquet(path, columns=["user_key", *FIGURES], hive_partitioning=False, parallel="none")
         return CountedDay(
             frame["user_key"].to_numpy(), *(frame[name].fill_null(float("nan")).to_numpy() for name in FIGURES)
         )

@@ -76,7 +76,9 @@ def copied(ranked: Ranked, tmp_path: Path) -> Iterator[Platform]:
     name = _copy_of(ranked.server, ranked.database)
     shutil.copytree(ranked.platform.settings.home, tmp_path / "home")
     url = SecretStr(url_text(ranked.server.set(database=name)))
-    platform = Platform.of(ranked.platform.settings.model_copy(update={"home": tmp_path / "home", "database_url": url}))
+    # Made anew: a copied model would keep the folders that the other one has worked out.
+    changed = ranked.platform.settings.model_dump() | {"home": tmp_path / "home", "database_url": url}
+    platform = Platform.of(Settings(**changed))
     yield platform
     platform.database.engine.dispose()
     _on(ranked.server, f"drop database {name} with (force)")
