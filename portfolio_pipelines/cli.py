@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from portfolio_pipelines.commands.alerts_apps import alerts
 from portfolio_pipelines.commands.delivery_apps import channels as notification_channels
 from portfolio_pipelines.commands.delivery_apps import outbox
 from portfolio_pipelines.commands.explain_app import explain_command
@@ -36,6 +37,7 @@ imports.command("transactions")(import_transactions)
 app.add_typer(tokens, name="tokens")
 app.command("explain")(explain_command)
 app.command("leaderboard")(leaderboard_command)
+app.add_typer(alerts, name="alerts")
 app.add_typer(targets, name="targets")
 app.add_typer(plans, name="plans")
 app.add_typer(notification_channels, name="channels")

@@ -137,7 +137,8 @@ HEALTH: Final = f"""
             when not bool_or(d.role = 'debt') then 'infinity'::float8 end as value,
         case when bool_or(d.is_stale) then 0 else 1 end as coverage,
         min((d.facts ->> 'health_factor')::numeric / 1e18)::float8 as now_value, null::float8 as before_value,
-        case when bool_or(d.role = 'debt') then 'the market did not tell it' end as reason
+        case when count(d.facts ->> 'health_factor') = 0 and bool_or(d.role = 'debt')
+            then 'the market did not tell it' end as reason
     from marts.defi_positions d where d.protocol in ('aave_v3', 'compound_v3') and d.role is not null
     group by d.user_id, d.chain, d.protocol, d.pool, d.address
 """

@@ -1,0 +1,293 @@
+"""`portfolio alerts …`: rules are added, changed, listed, tried and deleted here; what they found is shown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from portfolio_pipelines.commands.console import OUT, CommandError, today
+from portfolio_pipelines.commands.importing import whoami
+from portfolio_pipelines.commands.overriding import asset_of
+from portfolio_pipelines.commands.reading import print_rows
+from portfolio_pipelines.database.alert_versions import RuleTerms
+from portfolio_pipelines.resources.platform import Platform
+
+NO_RULES: Final = "there is no alert rule; `portfolio alerts add value --user USER --span 1 --beyond 5` makes one"
+NO_EVENTS: Final = "no alert rule found anything yet"
+_LEVELS: Final = ("armed", "info", "warning", "critical")
+
+
+def add_alert(
+    platform: Platform, metric: str, subject: str | None, user: str | None, options: Mapping[str, str | None]
+) -> None:
+    """Add a rule of a user, or of the operators where `user` is None.
+
+    Args:
+        platform: The installation.
+        metric: What it watches.
+        subject: Which one; the portfolio or everything of the user when not given.
+        user: Whose rule it is.
+        options: above, below, beyond, info, critical, span, hysteresis, cooldown, min_coverage and note as they were
+            written; None where they were not.
+
+    Raises:
+        CommandError: With all that is wrong.
+    """
+    from portfolio_pipelines.database.alert_versions import RuleRefusedError, add_rule
+    from portfolio_pipelines.delivery.alerts.rules import usual_subject
+
+    faults: list[str] = []
+    subject = subject or usual_subject(metric, of_operators=user is None)
+    start = RuleTerms(metric, _subject(platform, metric, subject, faults), "")
+    terms = _changed(start, options, faults)
+    _judge(terms, faults, of_operators=user is None)
+    try:
+        rule_id = add_rule(platform.database.engine, user, terms, who=whoami())
+    except RuleRefusedError as error:
+        raise CommandError(str(error)) from error
+    whose = "the operators" if user is None else user
+    OUT.print(f"Rule {rule_id} of {whose} is set. `portfolio alerts test {rule_id}` shows what it sees.", markup=False)
+    _warn_without_channel(platform, user)
+
+
+def edit_alert(
+    platform: Platform, rule_id: int, subject: str | None, options: Mapping[str, str | None], *, paused: bool | None
+) -> None:
+    """Change a rule; what is not given stays.
+
+    Raises:
+        CommandError: With all that is wrong, or if there is no such rule.
+    """
+    from portfolio_pipelines.database.alert_versions import RuleRefusedError, change_rule, rule_of
+
+    engine = platform.database.engine
+    faults: list[str] = []
+    try:
+        user, before = rule_of(engine, rule_id)
+        if subject is not None:
+            before = replace(before, subject=_subject(platform, before.metric, subject, faults))
+        terms = _changed(before, options, faults)
+        terms = terms if paused is None else replace(terms, paused=paused)
+        _judge(terms, faults, of_operators=user is None)
+        version = change_rule(engine, rule_id, terms, who=whoami())
+    except RuleRefusedError as error:
+        raise CommandError(str(error)) from error
+    OUT.print(f"Rule {rule_id} is version {version}{' and paused' if terms.paused else ''}.")
+
+
+def delete_alert(platform: Platform, rule_id: int) -> None:
+    """Let a rule no longer hold.
+
+    Raises:
+        CommandError: If there is none.
+    """
+    from portfolio_pipelines.database.alert_versions import RuleRefusedError, delete_rule
+
+    try:
+        delete_rule(platform.database.engine, rule_id, who=whoami())
+    except RuleRefusedError as error:
+        raise CommandError(str(error)) from error
+    OUT.print(f"Rule {rule_id} no longer holds; its history stays.")
+
+
+def show_alerts(platform: Platform, user: str | None, form: str, *, operators: bool) -> None:
+    """Rules with where they stand."""
+    from portfolio_pipelines.database.alert_versions import list_rules
+
+    rules = list_rules(platform.database.engine, user, operators=operators)
+    if form == "table":
+        rules = [
+            {
+                "rule": each["rule_id"], "user": each["user_id"] or "(operators)", "metric": each["metric"],
+                "subject": each["subject"], "span": each["span_days"], "fires": _bounds(each),
+                "back by": f"{each['hysteresis']:g}", "cooldown": each["cooldown_minutes"], "now": _standing(each),
+                "told": each["told_at"],
+            }
+            for each in rules
+        ]  # fmt: skip
+    _print(rules, form, NO_RULES)
+
+
+def show_metrics(form: str) -> None:
+    """What rules can watch."""
+    from portfolio_pipelines.delivery.alerts.metrics import METRICS
+
+    rows = [
+        {
+            "metric": each.name, "meaning": each.meaning, "unit": str(each.unit), "subject": each.subject,
+            "span": _spans(each.spans), "for": str(each.owner),
+        }
+        for each in METRICS.values()
+    ]  # fmt: skip
+    _print(rows, form, "")
+
+
+def show_history(platform: Platform, rule_id: int | None, user: str | None, last: int, form: str) -> None:
+    """What rules found, the newest first."""
+    from portfolio_pipelines.database.alert_versions import list_events
+
+    events = list_events(platform.database.engine, rule_id=rule_id, user_id=user, last=last)
+    rows = [each | {"level": _LEVELS[each["level"]]} for each in events]
+    if form == "table":
+        names = ("at", "rule_id", "user_id", "metric", "subject", "kind", "level", "value", "threshold", "was_told")
+        rows = [{name: each[name] for name in names} for each in rows]
+    _print(rows, form, NO_EVENTS)
+
+
+def try_alert(platform: Platform, rule_id: int, *, send: bool) -> None:
+    """Say what a rule sees and what it would do now; nothing changes. With `send` a test message goes out.
+
+    Raises:
+        CommandError: If there is no such rule, or nothing of it was published yet.
+    """
+    from portfolio_pipelines.database.alert_versions import RuleRefusedError, rule_of
+    from portfolio_pipelines.delivery.alerts.evaluation import preview
+    from portfolio_pipelines.delivery.alerts.messages import trial_message, verdict_of
+    from portfolio_pipelines.delivery.outbox import put
+
+    engine = platform.database.engine
+    now = datetime.now(UTC)
+    try:
+        user, terms = rule_of(engine, rule_id)
+    except RuleRefusedError as error:
+        raise CommandError(str(error)) from error
+    events = preview(engine, rule_id, terms.metric, now=now)
+    if events is None:
+        msg = f"nothing that {terms.metric} rests on was published yet: `portfolio run` does it"
+        raise CommandError(msg)
+    bounds = _bounds({name: getattr(terms, name) for name in ("comparison", "info_at", "warning_at", "critical_at")})
+    OUT.print(f"Rule {rule_id} fires {bounds}; it wants a coverage of at least {terms.min_coverage:g}.", markup=False)
+    for event in events:
+        OUT.print(f"{event.figure}: {verdict_of(event)}", markup=False)
+    if not events:
+        OUT.print("It sees nothing that it could watch.")
+    if send and events:
+        with engine.begin() as connection:
+            put(connection, [trial_message(events, rule_id, now)], now=now)
+        OUT.print("A test message lies in the outbox. `portfolio outbox dispatch` sends it now.")
+        _warn_without_channel(platform, user)
+
+
+def evaluate_alerts(platform: Platform) -> None:
+    """Evaluate all rules of which the data is new.
+
+    Raises:
+        CommandError: If a metric could not be evaluated.
+    """
+    from portfolio_pipelines.delivery.alerts.evaluation import EvaluationError, evaluate
+
+    try:
+        found = evaluate(platform.database.engine)
+    except EvaluationError as error:
+        raise CommandError(str(error)) from error
+    events, told = sum(each.events for each in found), sum(each.told for each in found)
+    if found:
+        OUT.print(f"Alerts: {len(found)} metrics with news, {events} changes, {told} messages.")
+    else:
+        OUT.print("Alerts: no data and no rule is new.")
+
+
+def _changed(terms: RuleTerms, options: Mapping[str, str | None], faults: list[str]) -> RuleTerms:
+    """The terms with what the options say."""
+    from portfolio_pipelines.delivery.alerts.rules import usual_hysteresis
+
+    sides = {side: options.get(side) for side in ("above", "below", "beyond") if options.get(side) is not None}
+    if len(sides) > 1:
+        faults.append(f"one of --above, --below and --beyond is enough, not {len(sides)}")
+    changes: dict[str, Any] = {}
+    for side, text in sides.items():
+        changes |= {"comparison": side, "warning_at": _number(text, f"--{side}", faults)}
+    for name, field in (
+        ("info", "info_at"), ("critical", "critical_at"), ("min_coverage", "min_coverage"), ("hysteresis", "hysteresis")
+    ):  # fmt: skip
+        if (text := options.get(name)) is not None:
+            changes[field] = _number(text, f"--{name.replace('_', '-')}", faults)
+    for name, field in (("span", "span_days"), ("cooldown", "cooldown_minutes")):
+        if (text := options.get(name)) is not None:
+            changes[field] = _whole(text, f"--{name}", faults)
+    if options.get("note") is not None:
+        changes["note"] = options["note"]
+    terms = replace(terms, **{name: value for name, value in changes.items() if value is not None})
+    if sides and "hysteresis" not in changes:
+        usual = usual_hysteresis(terms.comparison, terms.info_at, terms.warning_at, terms.critical_at)
+        terms = replace(terms, hysteresis=usual)
+    return terms
+
+
+def _judge(terms: RuleTerms, faults: list[str], *, of_operators: bool) -> None:
+    from portfolio_pipelines.delivery.alerts.rules import NO_THRESHOLD, faults_of
+
+    found = faults_of(terms, of_operators=of_operators)
+    faults += [each for each in found if each != NO_THRESHOLD or not faults]  # one that is no number was told already
+    if faults:
+        raise CommandError("\n".join(dict.fromkeys(faults)))
+
+
+def _subject(platform: Platform, metric: str, subject: str, faults: list[str]) -> str:
+    """The subject; of a price the id of the asset that people call by its symbol."""
+    from portfolio_pipelines.database.held_assets import held_assets_frame
+
+    if metric != "price" or subject in {"", "*"}:
+        return subject
+    try:
+        return asset_of(platform, subject, today())
+    except CommandError as error:
+        if subject not in set(held_assets_frame(platform.database.engine)["asset_id"]):
+            faults.append(str(error))
+        return subject
+
+
+def _warn_without_channel(platform: Platform, user: str | None) -> None:
+    """An alert that reaches nobody is a surprise that can be spared."""
+    import sqlalchemy as sa
+
+    query = """
+        select count(*) from app.notification_channels c left join app.users u using (user_key)
+        where u.user_id is not distinct from cast(:user as text) and c.verified_at is not null
+            and c.deleted_at is null and c.disabled_at is null and c.paused_at is null
+    """
+    with platform.database.engine.connect() as connection:
+        if not connection.scalar(sa.text(query), {"user": user}):
+            whose = "The operators have" if user is None else f"{user} has"
+            OUT.print(f"{whose} no verified channel yet: `portfolio channels add` makes one.", markup=False)
+
+
+def _number(text: str | None, what: str, faults: list[str]) -> float | None:
+    try:
+        return float((text or "").removesuffix("%").replace(",", ""))
+    except ValueError:
+        faults.append(f"{what} is no number: {text!r}")
+        return None
+
+
+def _whole(text: str, what: str, faults: list[str]) -> int | None:
+    if text.isdecimal():
+        return int(text)
+    faults.append(f"{what} is no whole number: {text!r}")
+    return None
+
+
+def _bounds(rule: Mapping[str, Any]) -> str:
+    levels = (("info", rule["info_at"]), ("warning", rule["warning_at"]), ("critical", rule["critical_at"]))
+    return f"{rule['comparison']} " + ", ".join(f"{value:g} ({name})" for name, value in levels if value is not None)
+
+
+def _standing(rule: Mapping[str, Any]) -> str:
+    if rule["paused"]:
+        return "paused"
+    parts = [f"{rule['firing']} firing"] if rule["firing"] else []
+    parts += [f"{rule['cannot_tell']} cannot tell"] if rule["cannot_tell"] else []
+    return ", ".join(parts) or "armed"
+
+
+def _spans(spans: range | Sequence[int]) -> str:
+    return f"1 to {spans[-1]} days" if isinstance(spans, range) else ", ".join(map(str, spans))
+
+
+def _print(rows: Sequence[Mapping[str, Any]], form: str, nothing: str) -> None:
+    if not rows and form == "table":
+        OUT.print(nothing, markup=False)
+        return
+    names = list(rows[0]) if rows else []
+    print_rows([name.replace("_", " ") if form == "table" else name for name in names],
+               [tuple(row.values()) for row in rows], form)  # fmt: skip
