@@ -91,6 +91,7 @@ def core_tables_page() -> str:
     tables = _core_tables(ROOT / "portfolio_pipelines/tables.py")
     quotes = _core_tables(ROOT / "portfolio_pipelines/market/quotes.py")
     tables |= _core_tables(ROOT / "portfolio_pipelines/metric_tables.py")
+    tables |= _core_tables(ROOT / "portfolio_pipelines/leaderboard_tables.py")
     on_chain = _core_tables(ROOT / "portfolio_pipelines/chain_tables.py")
     on_chain |= _core_tables(ROOT / "portfolio_pipelines/liquidity_tables.py")
     on_chain |= _core_tables(ROOT / "portfolio_pipelines/allocation_tables.py")
