@@ -89,9 +89,19 @@ class Reading:
     contracts: Mapping[str, Sequence[Column]]
 
     def table(self, dataset: Dataset, first: date, last: date) -> Table:
-        """The rows of a dataset for some days, both inclusive."""
+        """The rows of a dataset for some days, both inclusive.
+
+        Raises:
+            ExportRefusedError: If the warehouse was built by another version that does not have the table.
+        """
+        import duckdb
+
         parameters = {"user_id": self.user_id, "first": first, "last": last}
-        shape = self.connection.execute(f"describe {dataset.query}", parameters).fetchall()
+        try:
+            shape = self.connection.execute(f"describe {dataset.query}", parameters).fetchall()
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            msg = f"the warehouse was built by another version, {dataset.mart} is not what it is now; `portfolio run`"
+            raise ExportRefusedError(msg) from error
         types = {str(row[0]): str(row[1]) for row in shape}
         columns = self._columns(dataset, types)
         return Table(dataset, columns, self._batches(dataset, columns, parameters))
@@ -111,7 +121,7 @@ class Reading:
             ExportColumn(
                 name,
                 Kind.AMOUNT if name in amounts else kind_of(kind),
-                dataset.columns.get(name) or declared[name],
+                dataset.columns.get(name) or declared.get(name, "Not described: of a build of another version"),
             )
             for name, kind in types.items()
         ]

@@ -5,13 +5,16 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import zipfile
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import duckdb
 import openpyxl
 import polars as pl
 import pyarrow.parquet as pq
@@ -404,3 +407,15 @@ def test_csv_is_read_by_its_own_rules(export: Any) -> None:
     for table in manifest.tables:
         text = (manifest.folder / f"{table.name}.csv").read_text(encoding="utf-8")
         assert len(list(csv.reader(io.StringIO(text, newline="")))) == table.rows + 1
+
+
+def test_marts_of_another_version_are_told_apart_from_empty_ones(
+    warehouse: Warehouse, span: Span, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(warehouse.path, tmp_path / "old.duckdb"))
+    with duckdb.connect(str(path)) as old:
+        old.execute("drop view if exists marts.benchmark_comparison")
+        old.execute("drop table if exists marts.benchmark_comparison")
+    with pytest.raises(ExportRefusedError, match="built by another version, benchmark_comparison"):
+        write_export(replace(warehouse, path=path), "alice", What.ALL, Form.CSV, *span, tmp_path / "no")
+    assert not (tmp_path / "no").exists()
