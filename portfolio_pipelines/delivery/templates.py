@@ -26,8 +26,8 @@ _UNSEEN: Final = re.compile(
     "\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # direction, zero width, annotations
     "\ud800-\udfff]"
 )
-_LINK: Final = re.compile(r"(?<=:)(?=//)|(?<=[a-z0-9]\.)(?=[a-z]{2})|(?<=@)(?=\w)", re.IGNORECASE)
-"""Where a mail or chat program would see an address or a mention: between :// , the dot of a domain, behind an @."""
+_LINK: Final = re.compile(r"(?<=:)(?=//)|(?<=[a-z0-9]\.)(?=[a-z]{2})|(?<=@)(?=\w)|(?<==)(?=\?)", re.IGNORECASE)
+"""Where a program would see an address, a mention or code: :// , the dot of a domain, behind an @, =? of RFC 2047."""
 _BREAKER: Final = "\u2060"  # word joiner: invisible, and no program takes what holds one for an address
 
 

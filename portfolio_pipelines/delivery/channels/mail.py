@@ -1,10 +1,12 @@
 """Mail through the operator's server: what a mail looks like, and the connections it is sent over.
 
-Headers are built by the standard library, which refuses line breaks in them. The Message-ID is made of the message's
-key and the channel: a mail that is sent twice is recognised by mail programs.
+Headers are built by the standard library, which refuses line breaks in them; those inside of encoded words it lets
+through, so `templates` leaves no encoded word in a title. The Message-ID is made of the message's key and the channel:
+a mail that is sent twice is recognised by mail programs.
 """
 
 import asyncio
+import re
 import smtplib
 import ssl
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from email.utils import format_datetime, parseaddr
 from typing import Final
 
 from portfolio_pipelines.delivery.channels.letters import DELIVERED, Letter, Outcome, Result, Target
+from portfolio_pipelines.delivery.outbox import one_line
 from portfolio_pipelines.delivery.templates import page
 from portfolio_pipelines.settings import Settings
 
@@ -25,6 +28,8 @@ MAILS_A_CONNECTION: Final = 100
 """Then a new one is opened; many servers close earlier or later than that by themselves."""
 LARGEST_MAIL: Final = 20_000_000
 """Bytes of all files; common servers refuse mails of 25 MB, and base64 adds a third."""
+LONGEST_FILE_NAME: Final = 120
+_NO_FILE_NAME: Final = re.compile(r"[^\w .()+-]+")
 
 
 def mail_of(target: Target, letter: Letter, settings: Settings) -> EmailMessage:
@@ -63,8 +68,13 @@ def mail_of(target: Target, letter: Letter, settings: Settings) -> EmailMessage:
         raise ValueError(msg)
     for each in letter.attachments:
         main, _, sub = each.media_type.partition("/")
-        mail.add_attachment(each.path.read_bytes(), maintype=main, subtype=sub, filename=each.name)
+        mail.add_attachment(each.path.read_bytes(), maintype=main, subtype=sub, filename=_file_name(each.name))
     return mail
+
+
+def _file_name(name: str) -> str:
+    """A name that means the same to every mail program: the standard library would decode RFC 2047 in it."""
+    return _NO_FILE_NAME.sub("_", one_line(name))[:LONGEST_FILE_NAME] or "file"
 
 
 class MailServer:
