@@ -10,6 +10,7 @@ from portfolio_pipelines.assets import (
     diversification,
     impermanent_loss,
     leaderboard,
+    ledger_restatements,
     metrics,
     onchain,
     operational,
@@ -24,7 +25,7 @@ from portfolio_pipelines.assets import (
 )
 from portfolio_pipelines.assets.marts import build_marts_asset, mart_keys
 from portfolio_pipelines.assets.publish import build_published_asset
-from portfolio_pipelines.automation import delivery_sensors, export_sensors, schedules
+from portfolio_pipelines.automation import delivery_sensors, export_sensors, schedules, sensors
 from portfolio_pipelines.automation.jobs import daily_job, onchain_job, serve_job
 from portfolio_pipelines.checks import chains as chain_checks
 from portfolio_pipelines.checks import expectations
@@ -63,7 +64,7 @@ def build_defs(
                 ]
             ),
             *dg.load_assets_from_modules([impermanent_loss, pool_yields, profit_and_loss]),
-            *dg.load_assets_from_modules([rebalancing, leaderboard]),
+            *dg.load_assets_from_modules([rebalancing, leaderboard, ledger_restatements]),
             build_marts_asset(project),
             build_published_asset([*mart_keys(project), dg.AssetKey("rebalancing_plans")]),
         ],
@@ -72,7 +73,13 @@ def build_defs(
         ),
         jobs=[daily_job, onchain_job, serve_job, export_sensors.scheduled_export_job],
         schedules=[schedules.chains_hourly, schedules.closed_day, schedules.running_day],
-        sensors=[delivery_sensors.outbox_dispatcher, export_sensors.scheduled_exports],
+        sensors=[
+            delivery_sensors.outbox_dispatcher,
+            export_sensors.scheduled_exports,
+            sensors.alerts,
+            sensors.freshness,
+            sensors.run_failures,
+        ],
         resources=dict(connections.resources()),
         executor=dg.in_process_executor,
         loggers=loggers,

@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from portfolio_pipelines.commands.console import OUT, CommandError, today
+from portfolio_pipelines.commands.alert_terms import refuse_faults, subject_of, terms_with
+from portfolio_pipelines.commands.console import OUT, CommandError
 from portfolio_pipelines.commands.importing import whoami
-from portfolio_pipelines.commands.overriding import asset_of
 from portfolio_pipelines.commands.reading import print_rows
 from portfolio_pipelines.database.alert_versions import RuleTerms
 from portfolio_pipelines.resources.platform import Platform
@@ -38,9 +38,9 @@ def add_alert(
 
     faults: list[str] = []
     subject = subject or usual_subject(metric, of_operators=user is None)
-    start = RuleTerms(metric, _subject(platform, metric, subject, faults), "")
-    terms = _changed(start, options, faults)
-    _judge(terms, faults, of_operators=user is None)
+    start = RuleTerms(metric, subject_of(platform, metric, subject, faults), "")
+    terms = terms_with(start, options, faults)
+    refuse_faults(terms, faults, of_operators=user is None)
     try:
         rule_id = add_rule(platform.database.engine, user, terms, who=whoami())
     except RuleRefusedError as error:
@@ -65,10 +65,10 @@ def edit_alert(
     try:
         user, before = rule_of(engine, rule_id)
         if subject is not None:
-            before = replace(before, subject=_subject(platform, before.metric, subject, faults))
-        terms = _changed(before, options, faults)
+            before = replace(before, subject=subject_of(platform, before.metric, subject, faults))
+        terms = terms_with(before, options, faults)
         terms = terms if paused is None else replace(terms, paused=paused)
-        _judge(terms, faults, of_operators=user is None)
+        refuse_faults(terms, faults, of_operators=user is None)
         version = change_rule(engine, rule_id, terms, who=whoami())
     except RuleRefusedError as error:
         raise CommandError(str(error)) from error
@@ -187,54 +187,21 @@ def evaluate_alerts(platform: Platform) -> None:
         OUT.print("Alerts: no data and no rule is new.")
 
 
-def _changed(terms: RuleTerms, options: Mapping[str, str | None], faults: list[str]) -> RuleTerms:
-    """The terms with what the options say."""
-    from portfolio_pipelines.delivery.alerts.rules import usual_hysteresis
+def tell_alerts(platform: Platform) -> None:
+    """Evaluate what a run has published: many installations have no daemon that would. Silent without a change.
 
-    sides = {side: options.get(side) for side in ("above", "below", "beyond") if options.get(side) is not None}
-    if len(sides) > 1:
-        faults.append(f"one of --above, --below and --beyond is enough, not {len(sides)}")
-    changes: dict[str, Any] = {}
-    for side, text in sides.items():
-        changes |= {"comparison": side, "warning_at": _number(text, f"--{side}", faults)}
-    for name, field in (
-        ("info", "info_at"), ("critical", "critical_at"), ("min_coverage", "min_coverage"), ("hysteresis", "hysteresis")
-    ):  # fmt: skip
-        if (text := options.get(name)) is not None:
-            changes[field] = _number(text, f"--{name.replace('_', '-')}", faults)
-    for name, field in (("span", "span_days"), ("cooldown", "cooldown_minutes")):
-        if (text := options.get(name)) is not None:
-            changes[field] = _whole(text, f"--{name}", faults)
-    if options.get("note") is not None:
-        changes["note"] = options["note"]
-    terms = replace(terms, **{name: value for name, value in changes.items() if value is not None})
-    if sides and "hysteresis" not in changes:
-        usual = usual_hysteresis(terms.comparison, terms.info_at, terms.warning_at, terms.critical_at)
-        terms = replace(terms, hysteresis=usual)
-    return terms
+    A failure is said and is none of the run's, which has published everything: the next evaluation tries again.
+    """
+    from portfolio_pipelines.delivery.alerts.evaluation import EvaluationError, evaluate
 
-
-def _judge(terms: RuleTerms, faults: list[str], *, of_operators: bool) -> None:
-    from portfolio_pipelines.delivery.alerts.rules import NO_THRESHOLD, faults_of
-
-    found = faults_of(terms, of_operators=of_operators)
-    faults += [each for each in found if each != NO_THRESHOLD or not faults]  # one that is no number was told already
-    if faults:
-        raise CommandError("\n".join(dict.fromkeys(faults)))
-
-
-def _subject(platform: Platform, metric: str, subject: str, faults: list[str]) -> str:
-    """The subject; of a price the id of the asset that people call by its symbol."""
-    from portfolio_pipelines.database.held_assets import held_assets_frame
-
-    if metric != "price" or subject in {"", "*"}:
-        return subject
     try:
-        return asset_of(platform, subject, today())
-    except CommandError as error:
-        if subject not in set(held_assets_frame(platform.database.engine)["asset_id"]):
-            faults.append(str(error))
-        return subject
+        told = sum(each.told for each in evaluate(platform.database.engine))
+    except EvaluationError as error:
+        OUT.print(str(error), style="red", markup=False)
+        return
+    if told:
+        OUT.print(f"Alerts: {told} new messages. `portfolio outbox dispatch` sends them, `portfolio alerts history` "
+                  "shows what was found.", markup=False)  # fmt: skip
 
 
 def _warn_without_channel(platform: Platform, user: str | None) -> None:
@@ -250,21 +217,6 @@ def _warn_without_channel(platform: Platform, user: str | None) -> None:
         if not connection.scalar(sa.text(query), {"user": user}):
             whose = "The operators have" if user is None else f"{user} has"
             OUT.print(f"{whose} no verified channel yet: `portfolio channels add` makes one.", markup=False)
-
-
-def _number(text: str | None, what: str, faults: list[str]) -> float | None:
-    try:
-        return float((text or "").removesuffix("%").replace(",", ""))
-    except ValueError:
-        faults.append(f"{what} is no number: {text!r}")
-        return None
-
-
-def _whole(text: str, what: str, faults: list[str]) -> int | None:
-    if text.isdecimal():
-        return int(text)
-    faults.append(f"{what} is no whole number: {text!r}")
-    return None
 
 
 def _bounds(rule: Mapping[str, Any]) -> str:

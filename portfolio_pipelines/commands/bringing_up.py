@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from portfolio_pipelines.commands.alerts import tell_alerts
 from portfolio_pipelines.commands.console import CommandError, open_platform, parse_day, today, yesterday
 from portfolio_pipelines.commands.onchain import OnchainReport, describe_chains, read_chains
 from portfolio_pipelines.commands.progress import RunProgress
@@ -47,6 +48,7 @@ def run(
             report = _value_running_day(platform, progress)
             last = today()
     _describe(report, read, progress)
+    tell_alerts(platform)
     print_summary(platform, last, users)
 
 
@@ -72,6 +74,7 @@ def backfill(start: str, end: str, *, only_missing: bool, chains: bool, again: b
         read = read_chains(platform, progress, between=(first, last), again=again) if chains else None
         report = bring_up_to_date(platform, progress, first, last, only_missing=only_missing)
     _describe(report, read, progress)
+    tell_alerts(platform)
 
 
 def _value_running_day(platform: Platform, progress: RunProgress) -> RunReport:

@@ -15,6 +15,7 @@ from portfolio_pipelines.automation.jobs import DAILY_JOB_NAME, RANGE_END, RANGE
 from portfolio_pipelines.automation.planning import Plan, first_sample_day, make_plan
 from portfolio_pipelines.commands.console import OUT, CommandError, today
 from portfolio_pipelines.commands.progress import RunProgress
+from portfolio_pipelines.delivery.alerts.failed_runs import record_failed_run
 from portfolio_pipelines.market.benchmarks import CARRIED_OVER
 from portfolio_pipelines.resources.platform import Platform
 
@@ -123,7 +124,9 @@ def execute(platform: Platform, progress: RunProgress, job_name: str, tags: dict
             raise_on_error=False,
         )
     if not result.success:
-        raise CommandError(_what_failed(result))
+        what = _what_failed(result)
+        record_failed_run(platform.database.engine, result.run_id, job_name, what)
+        raise CommandError(what)
     return str(result.run_id)
 
 

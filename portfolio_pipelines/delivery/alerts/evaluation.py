@@ -45,7 +45,9 @@ class Outcome:
     seconds: float
 
 
-def evaluate(engine: sa.Engine, *, now: datetime | None = None) -> list[Outcome]:
+def evaluate(
+    engine: sa.Engine, *, now: datetime | None = None, metrics: Iterable[Metric] = tuple(METRICS.values())
+) -> list[Outcome]:
     """Evaluate every metric of which the data or a rule is new since the last time; in any process, any number at once.
 
     The same data is seen once: a second call finds nothing to do. State, history and messages of a metric are one
@@ -54,6 +56,7 @@ def evaluate(engine: sa.Engine, *, now: datetime | None = None) -> list[Outcome]
     Args:
         engine: Engine of the operational database, which also serves the marts.
         now: Time of what is found; the clock when not given.
+        metrics: Only these; all when not given.
 
     Returns:
         The metrics that were evaluated.
@@ -63,7 +66,7 @@ def evaluate(engine: sa.Engine, *, now: datetime | None = None) -> list[Outcome]
     """
     now = now or datetime.now(UTC)
     with engine.connect() as connection:
-        due = _due(connection, METRICS.values(), now)
+        due = _due(connection, metrics, now)
     outcomes, failures = [], []
     for metric in due:
         try:
