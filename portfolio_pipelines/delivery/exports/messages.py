@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from pydantic import JsonValue
 
 from portfolio_pipelines.database.schedules import ScheduleRow
-from portfolio_pipelines.delivery.exports.due_times import Due
+from portfolio_pipelines.delivery.exports.due_times import FIRST_DAY, Due
 from portfolio_pipelines.delivery.exports.manifest import Manifest
 from portfolio_pipelines.delivery.exports.packing import Package
 from portfolio_pipelines.delivery.outbox import Attachment, Message, Severity
@@ -44,8 +44,9 @@ def message_of(
         nothing: Why there is nothing.
     """
     first, last = days
+    start = "everything" if first == FIRST_DAY else f"{first}"
     late = " (late)" if is_late else ""
-    lines = [f"{row.name}: {row.what} from {first} to {last} (UTC days, both included)."]
+    lines = [f"{row.name}: {row.what}, {start} to {last} (UTC days, both included)."]
     data: dict[str, JsonValue] = {
         "schedule_id": row.schedule_id, "name": row.name, "what": row.what, "format": row.form, "from": f"{first}",
         "to": f"{last}", "scheduled_for": f"{due.scheduled_for:%Y-%m-%dT%H:%M:%SZ}", "is_late": is_late,
@@ -56,7 +57,7 @@ def message_of(
         lines.append(_lateness(row, due))
     if manifest is None or package is None:
         lines.append(f"There is nothing to export: {nothing}")
-        return _message(row, due, f"Export {row.name}: nothing from {first} to {last}{late}", lines, data)
+        return _message(row, due, f"Export {row.name}: nothing, {start} to {last}{late}", lines, data)
     is_sent = package.size <= LARGEST_SENT
     if is_sent:
         attachments = (Attachment(package.name, package.media_type, package.path),)
@@ -73,7 +74,7 @@ def message_of(
         "rows": manifest.rows, "file": package.name, "bytes": package.size, "sha256": package.sha256,
         "is_attached": is_sent, "build": dict(manifest.build), "completeness": list(_completeness(manifest, last)),
     }  # fmt: skip
-    return _message(row, due, f"Export {row.name}: {first} to {last}{late}", lines, data, attachments)
+    return _message(row, due, f"Export {row.name}: {start} to {last}{late}", lines, data, attachments)
 
 
 def failure_messages(row: ScheduleRow, due: Due, said: str) -> list[Message]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
+from portfolio_pipelines.delivery.exports.due_times import FIRST_DAY
 from portfolio_pipelines.delivery.exports.manifest import MEDIA_TYPES, NAME, Manifest, file_of
 from portfolio_pipelines.resources.files import appears_whole
 
@@ -40,7 +41,8 @@ def packed(manifest: Manifest, folder: Path, name: str) -> Package:
         name: What the user calls it; of it letters and digits are shown.
     """
     shown = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "export"
-    stem = f"{shown}-{manifest.first}-to-{manifest.last}"
+    start = "" if manifest.first == FIRST_DAY else f"{manifest.first}-"
+    stem = f"{shown}-{start}to-{manifest.last}"
     if len(manifest.files) == 1:
         only = manifest.files[0]
         path = manifest.folder / only.name
