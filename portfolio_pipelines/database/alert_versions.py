@@ -67,7 +67,7 @@ def add_rule(engine: sa.Engine, user_id: str | None, terms: RuleTerms, *, who: s
             if user_key is None:
                 msg = f"there is no user {user_id!r}: import investments or wallets first"
                 raise RuleRefusedError(msg)
-        known = _rules(connection, "r.user_key is not distinct from :user_key", {"user_key": user_key})
+        known = _rules(connection, "v.user_key is not distinct from cast(:user_key as int)", {"user_key": user_key})
         same = [number for number, (_, others) in known.items() if others == terms]
         if same:
             msg = f"rule {same[0]} says exactly that already"
@@ -135,12 +135,12 @@ def rule_of(engine: sa.Engine, rule_id: int) -> tuple[str | None, RuleTerms]:
 def list_rules(engine: sa.Engine, user_id: str | None = None, *, operators: bool = False) -> list[dict[str, Any]]:
     """Rules with where they stand: those of one user, of the operators, or all, by number."""
     condition = "true" if user_id is None else "u.user_id = :user"
-    condition = "r.user_key is null" if operators else condition
+    condition = "v.user_key is null" if operators else condition
     query = f"""
         select v.rule_id, u.user_id, {", ".join(f"v.{name}" for name in _COLUMNS)}, v.version, v.known_at, v.set_by,
             count(s.rule_id) filter (where s.level > 0)::int as firing,
             count(s.rule_id) filter (where s.blind_since is not null)::int as cannot_tell, max(s.told_at) as told_at
-        from app.alert_rule_versions v join app.alert_rules r using (rule_id) left join app.users u using (user_key)
+        from app.alert_rule_versions v left join app.users u using (user_key)
         left join app.alert_states s on s.rule_id = v.rule_id
         where v.superseded_at is null and {condition} group by v.rule_id, v.version, u.user_id order by v.rule_id
     """  # noqa: S608 (names of our own)
@@ -156,8 +156,7 @@ def list_events(
         select e.event_id, e.at, e.rule_id, u.user_id, v.metric, e.subject, e.kind, e.level, e.value, e.threshold,
             e.coverage, e.as_of, e.was_told
         from app.alert_events e
-        join app.alert_rule_versions v using (rule_id, version) join app.alert_rules r using (rule_id)
-        left join app.users u using (user_key)
+        join app.alert_rule_versions v using (rule_id, version) left join app.users u using (user_key)
         where (cast(:rule as int) is null or e.rule_id = :rule) and (cast(:user as text) is null or u.user_id = :user)
         order by e.event_id desc limit :last
     """
@@ -175,8 +174,7 @@ def _rules(connection: sa.Connection, condition: str, values: Mapping[str, objec
     rows = connection.execute(
         sa.text(f"""
             select v.rule_id, v.version, {", ".join(f"v.{name}" for name in _COLUMNS)}
-            from app.alert_rule_versions v join app.alert_rules r using (rule_id)
-            where v.superseded_at is null and {condition} order by v.rule_id
+            from app.alert_rule_versions v where v.superseded_at is null and {condition} order by v.rule_id
         """),  # noqa: S608 (names of our own)
         values,
     )
