@@ -80,7 +80,7 @@ def _coverage_card(days: PortfolioDays) -> Payload:
     note = f"{day(calendar[lowest])}" if coverage[lowest] < FULL else "every day rests on fresh prices"
     if unknown:
         note = f"{day(calendar[lowest])}; unknown on {counted(unknown, 'day')}"
-    return _card("Lowest coverage", percent(coverage[lowest]), note)
+    return _card("Lowest coverage", percent(coverage[lowest]), note, "plain" if coverage[lowest] >= FULL else "bad")
 
 
 def _note_of(name: str, own: Metrics) -> str:

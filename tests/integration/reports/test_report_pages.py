@@ -17,7 +17,7 @@ import numpy as np
 import pypdf
 import pytest
 
-from portfolio_pipelines.delivery.reports.build import build_report
+from portfolio_pipelines.delivery.reports.build import _fonts, build_report
 from tests.integration.reports.report_marts import FIRST, ReportMarts
 
 Pictures = Callable[[bytes], list[np.ndarray]]
@@ -31,6 +31,7 @@ MOST_DIFFERING = 0.002
 """Share of pixels that may differ by more; one line of text that moved is above 0.01."""
 MARGIN = 34
 """Points at the sides of a page that stay white."""
+SMILING = Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")
 HOSTILE = (
     "<script>alert(1)</script>", '#eval(read("/etc/passwd"))', "=cmd|' /C calc'!A0", "U\u202egpj.exe\u202c",
     "x" * 10_000, "W" * 400, "🚀🌕👨\u200d👩\u200d👧", "比特币现金" * 30, "שלום עולם", "z" + "\u0301" * 900,
@@ -172,6 +173,24 @@ def test_another_figure_gives_another_name_of_the_report(ordinary: ReportMarts, 
     after = build_report(ordinary.warehouse, "ann", "performance", FIRST, day(119))
     assert len(name(before)) == 12
     assert name(before) != name(after)
+
+
+def test_fonts_of_the_installation_print_what_the_built_in_ones_lack(marts: ReportMarts) -> None:
+    if not SMILING.is_file():
+        pytest.skip(f"needs the font {SMILING}")
+    marts.add_portfolio("ann", [0.01], holdings=[("A😀B", "market", 1.0, 9.0)])
+
+    def fonts() -> set[str]:
+        pages = pypdf.PdfReader(io.BytesIO(build_report(marts.warehouse, "ann", "performance", FIRST, FIRST))).pages
+        found = {font.get_object()["/BaseFont"] for page in pages for font in page["/Resources"]["/Font"].values()}
+        return {name for name in found if "DejaVuSans" in name and "Mono" not in name}
+
+    assert fonts() == set()
+    (marts.path.parent / "fonts").mkdir()
+    (marts.path.parent / "fonts/smiling.ttf").write_bytes(SMILING.read_bytes())
+    (marts.path.parent / "fonts/no-font.ttf").write_bytes(b"junk")
+    _fonts.cache_clear()  # a process looks once
+    assert len(fonts()) == 1
 
 
 def assert_harmless(pdf: bytes, pages: list[np.ndarray], text: str) -> None:
