@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from portfolio_pipelines.finance.ledger_restatements import RESTATED
 from portfolio_pipelines.finance.lots_ledger import ENTRIES, TRANSACTION_VALUES, USES
 from portfolio_pipelines.finance.lots_totals import TOTALS
 from portfolio_pipelines.finance.transactions import ORDERED
@@ -24,6 +25,7 @@ TRANSACTION_VALUES_TABLE: Final = "core/transaction_values"
 LOT_ENTRIES: Final = "core/lot_entries"
 LOT_USES: Final = "core/lot_uses"
 PROFIT_AND_LOSS: Final = "core/profit_and_loss"
+LEDGER_RESTATEMENTS: Final = "core/ledger_restatements"
 
 TRANSACTIONS_SCHEMA: Final = ORDERED
 """One file, in the order in which things happened; current versions only."""
@@ -34,3 +36,5 @@ LOT_USES_SCHEMA: Final = _by_day(USES)
 """Values, entries and uses have a file for each day on which something happened."""
 PROFIT_AND_LOSS_SCHEMA: Final = columns({"date": pl.Date, **TOTALS, "is_final": pl.Boolean})
 """Sorted by user_key, scope, method; one row a ledger and day since its first transaction."""
+LEDGER_RESTATEMENTS_SCHEMA: Final = columns({"date": pl.Date, **RESTATED})
+"""Sorted by user_key, scope, method, restated_day; a file for each day on which something became known late."""

@@ -182,7 +182,7 @@ def profit_and_loss(
                 lake.read(table, events, schema).rename({"date": "day"}) for table, schema, _ in LOT_TABLES.values()
             ]
             held = made[0]["asset_id"].unique().sort().to_list()
-            closes, final = _closes(lake, held, stale)
+            closes, final = usable_closes(lake, held, stale)
             for day, frame in daily_totals(made[0], made[1], made[2], closes, stale):
                 last = frame.with_columns(is_final=pl.lit(final[day]))
                 writer.write(PROFIT_AND_LOSS, day, last, inputs[day], TOTALS_VERSION)
@@ -190,8 +190,10 @@ def profit_and_loss(
     return dg.MaterializeResult(metadata=written(last, rows, days_computed=len(stale)))
 
 
-def _closes(lake: Lake, held: list[str], days: list[date]) -> tuple[dict[date, dict[str, float]], dict[date, bool]]:
-    """Usable closes of what is held on each day, successions applied, and whether all of them are final."""
+def usable_closes(
+    lake: Lake, held: list[str], days: list[date]
+) -> tuple[dict[date, dict[str, float]], dict[date, bool]]:
+    """Usable closes of assets on each day, successions applied, and whether all prices of the day are final."""
     columns = ["asset_id", "date", "close_usd", "last_close_usd", "status", "is_final"]
     prices = lake.read(PRICES, days, PRICES_SCHEMA, columns)
     found = prices_by_day(prices, lake.read_table(SUCCESSIONS, SUCCESSIONS_SCHEMA), held, days)

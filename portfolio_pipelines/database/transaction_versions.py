@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from portfolio_pipelines.database.connection import read_frame
 from portfolio_pipelines.database.staging import copy_frame
+from portfolio_pipelines.finance.ledger_restatements import VERSIONS
 from portfolio_pipelines.finance.transactions import QUANTITY, TRANSACTIONS, USD
 
 FACTS: Final = (
@@ -125,7 +126,34 @@ def list_transactions(engine: sa.Engine, user_id: str | None) -> pl.DataFrame:
     return frame.sort("user_id", "at", "transaction_id", "leg")
 
 
-def _read(engine: sa.Engine, schema: pl.Schema) -> pl.DataFrame:
+def learned_days(engine: sa.Engine) -> pl.DataFrame:
+    """UTC days on which versions began or ended, with a fingerprint of them: columns day, fingerprint; ascending."""
+    query = """
+        select (moment at time zone 'UTC')::date as day,
+               md5(string_agg(transaction_key || ' ' || version || ' ' || extract(epoch from moment) || what, '|'
+                              order by transaction_key, version, what)) as fingerprint
+        from app.transaction_versions
+        cross join lateral (values (known_at, 'begins'), (superseded_at, 'ends')) as events (moment, what)
+        where moment is not null group by 1
+    """
+    return read_frame(engine, query, pl.Schema({"day": pl.Date(), "fingerprint": pl.String()})).sort("day")
+
+
+def load_versions(engine: sa.Engine, day: date) -> pl.DataFrame:
+    """All versions by the end of a UTC day of the users of whom any began or ended on it, schema VERSIONS."""
+    begins = f"timestamptz '{day:%Y-%m-%d} 00:00Z'"
+    ends = f"({begins} + interval '1 day')"
+    touched = f"""
+        v.known_at < {ends} and t.user_key in (
+            select o.user_key from app.transactions o join app.transaction_versions e using (transaction_key)
+            where (e.known_at >= {begins} and e.known_at < {ends})
+               or (e.superseded_at >= {begins} and e.superseded_at < {ends})
+        )
+    """  # noqa: S608 (a date)
+    return _read(engine, VERSIONS, touched)
+
+
+def _read(engine: sa.Engine, schema: pl.Schema, which: str = "v.superseded_at is null") -> pl.DataFrame:
     """Exact numbers travel as text: a driver may make doubles of them."""
     sent = pl.Schema({name: pl.String() if name in _NUMERIC else kind for name, kind in schema.items()})
     owners = {"user_key": "t", "transaction_key": "t", "transaction_id": "t", "leg": "t", "user_id": "u"}
@@ -136,11 +164,16 @@ def _read(engine: sa.Engine, schema: pl.Schema) -> pl.DataFrame:
         select {columns}
         from app.transaction_versions v
         join app.transactions t using (transaction_key) join app.users u using (user_key)
-        where v.superseded_at is null
+        where {which}
     """  # noqa: S608 (names of our own)
     frame = read_frame(engine, query, sent)
     exact = [pl.col(name).cast(USD if name.endswith("usd") else QUANTITY) for name in schema if name in _NUMERIC]
-    return frame.with_columns(exact).select(schema.names()).cast(schema).sort("user_key", "transaction_key")
+    return (
+        frame.with_columns(exact)
+        .select(schema.names())
+        .cast(schema)
+        .sort("user_key", "transaction_key", *(["version"] if "version" in schema else []))
+    )
 
 
 def remove(connection: sa.Connection, user_id: str, transaction_id: str, now: datetime, who: str) -> int:

@@ -26,7 +26,7 @@ from portfolio_pipelines.database.partition_log import (
     record_check_results,
     record_partitions,
 )
-from portfolio_pipelines.database.transaction_versions import load_transactions
+from portfolio_pipelines.database.transaction_versions import learned_days, load_transactions, load_versions
 from portfolio_pipelines.market.consensus import OVERRIDES
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.partitions import PartitionWriter, fingerprint
@@ -114,6 +114,14 @@ class Database:
         """
         end = pl.col("held_until") + pl.duration(days=days_after + 1)
         return self.held_assets().select("asset_id", pl.col("held_since").alias("start"), end.alias("end"))
+
+    def ledger_events(self) -> pl.DataFrame:
+        """UTC days on which something became known of ledgers, with a fingerprint of it: columns day, fingerprint."""
+        return learned_days(self.engine)
+
+    def ledger_versions(self, day: date) -> pl.DataFrame:
+        """What was known by the end of a day of the users who learned something on it, schema VERSIONS of finance."""
+        return load_versions(self.engine, day)
 
     def first_purchases(self) -> dict[str, date]:
         """The day of the first investment of each user."""

@@ -52,6 +52,7 @@ SOURCES: Final[Mapping[str, pl.Schema]] = {
     transaction_tables.LOT_ENTRIES: transaction_tables.LOT_ENTRIES_SCHEMA,
     transaction_tables.LOT_USES: transaction_tables.LOT_USES_SCHEMA,
     transaction_tables.PROFIT_AND_LOSS: transaction_tables.PROFIT_AND_LOSS_SCHEMA,
+    transaction_tables.LEDGER_RESTATEMENTS: transaction_tables.LEDGER_RESTATEMENTS_SCHEMA,
     tables.PARTITION_LOG: tables.PARTITION_LOG_SCHEMA,
     tables.CHECK_RESULTS: tables.CHECK_RESULTS_SCHEMA,
     chain_tables.WALLETS: chain_tables.WALLETS_SCHEMA,

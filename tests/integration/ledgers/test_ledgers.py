@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from portfolio_pipelines import tables
-from portfolio_pipelines.assets import operational, profit_and_loss
+from portfolio_pipelines.assets import ledger_restatements, operational, profit_and_loss
 from portfolio_pipelines.assets.days import DAILY, ONE_RUN
 from portfolio_pipelines.automation.jobs import RANGE_END, RANGE_START
 from portfolio_pipelines.checks import profit_and_loss as ledger_checks
@@ -24,9 +24,16 @@ from portfolio_pipelines.commands.explained_ledgers import OF_LEDGERS
 from portfolio_pipelines.commands.explained_metrics import Question
 from portfolio_pipelines.database.connection import url_text
 from portfolio_pipelines.database.transaction_import import import_transactions
+from portfolio_pipelines.database.transaction_versions import remove
 from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.settings import Settings
-from portfolio_pipelines.transaction_tables import LOT_ENTRIES, PROFIT_AND_LOSS, PROFIT_AND_LOSS_SCHEMA
+from portfolio_pipelines.transaction_tables import (
+    LEDGER_RESTATEMENTS,
+    LEDGER_RESTATEMENTS_SCHEMA,
+    LOT_ENTRIES,
+    PROFIT_AND_LOSS,
+    PROFIT_AND_LOSS_SCHEMA,
+)
 
 DAYS = [date(2024, 3, 1) + timedelta(days=n) for n in range(5)]
 BTC, ETH, SOL = "coingecko:bitcoin", "coingecko:ethereum", "coingecko:solana"
@@ -68,6 +75,35 @@ def write_prices(platform: Platform, day: date, **changed: float) -> None:
         writer.write(tables.PRICES, day, pl.DataFrame(rows, schema=schema), repr(changed), "1")
 
 
+def learned(platform: Platform, moment: str) -> None:
+    """Let what was just done have been done at a moment of the past."""
+    with platform.database.engine.begin() as connection:
+        for column in ("known_at", "superseded_at"):
+            connection.execute(
+                sa.text(f"update app.transaction_versions set {column} = :moment where {column} > '2025-01-01'"),
+                {"moment": moment},
+            )
+
+
+def all_totals(platform: Platform) -> dict[tuple[int, str, str, date], tuple[Decimal, Decimal]]:
+    """Realised and whole profit and loss of each ledger and day."""
+    rows = platform.lake.read(PROFIT_AND_LOSS, DAYS, PROFIT_AND_LOSS_SCHEMA)
+    return {
+        (row["user_key"], row["scope"], row["method"], row["date"]): (
+            row["realised_usd"],
+            row["realised_usd"] + row["income_usd"] - row["expense_usd"] + row["unrealised_usd"],
+        )
+        for row in rows.iter_rows(named=True)
+    }
+
+
+def restated(platform: Platform, day: date) -> dict[tuple[int, str, str, date], dict[str, Any]]:
+    rows = platform.lake.read(LEDGER_RESTATEMENTS, [day], LEDGER_RESTATEMENTS_SCHEMA)
+    return {
+        (row["user_key"], row["scope"], row["method"], row["restated_day"]): row for row in rows.iter_rows(named=True)
+    }
+
+
 @pytest.fixture
 def run(platform: Platform) -> Run:
     """Runs the ledgers over some days with their checks."""
@@ -79,7 +115,7 @@ def run(platform: Platform) -> Run:
     def tokens() -> None: ...
 
     defs = dg.Definitions(
-        assets=[stand_in, tokens, *dg.load_assets_from_modules([operational, profit_and_loss])],
+        assets=[stand_in, tokens, *dg.load_assets_from_modules([operational, profit_and_loss, ledger_restatements])],
         asset_checks=dg.load_asset_checks_from_modules([ledger_checks]),
         resources=dict(platform.resources()),
         jobs=[dg.define_asset_job("ledgers", selection=dg.AssetSelection.all())],
@@ -159,6 +195,85 @@ def test_a_second_run_computes_nothing_and_a_late_transaction_only_the_days_from
     assert min(name.split("date=")[1][:10] for name in changed) == "2024-03-03"
     assert {f"profit_and_loss/date={day}/data.parquet" for day in DAYS[2:]} <= changed
     assert totals(platform, DAYS[4])["bob"]["incomplete_uses"] == 0
+
+
+LATE_BUY = HEADER + "ann,late,2024-03-02 09:00,buy,kraken,BTC,0.1,USD,4000,,,\n"
+CORRECTED = HEADER + "ann,sell,2024-03-03 12:00,sell,kraken,USD,9500,BTC,0.14,,,\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "first", "cause"),
+    [
+        (lambda platform: bring(platform, LATE_BUY), DAYS[1], "transactions added"),
+        (lambda platform: bring(platform, CORRECTED), DAYS[2], "transactions corrected"),
+        (lambda platform: take_back(platform, "ann", "buy2"), DAYS[1], "transactions removed"),
+        (lambda platform: (bring(platform, LATE_BUY), bring(platform, CORRECTED)), DAYS[1],
+         "transactions added; transactions corrected"),
+    ],
+)  # fmt: skip
+def test_what_becomes_known_late_is_listed_for_exactly_the_days_and_ledgers_that_it_changes(
+    platform: Platform, run: Run, change: Callable[[Platform], object], first: date, cause: str
+) -> None:
+    bring(platform, LEDGER)
+    learned(platform, "2024-03-01 23:30Z")
+    run()
+    assert restated(platform, DAYS[0]) == {}, "a first import restates nothing"
+    before = all_totals(platform)
+    change(platform)
+    learned(platform, "2024-03-05 08:00Z")
+    run()
+    after = all_totals(platform)
+    changed = {key for key in before if before[key] != after[key]}
+    assert {key[0] for key in changed} == {1}, "Bob's ledger rests on nothing of Ann's"
+    assert min(key[3] for key in changed) == first
+    found = restated(platform, DAYS[4])
+    assert found.keys() == {key for key in changed if key[3] < DAYS[4]}, "the last day was not over yet"
+    for key, row in found.items():
+        assert (row["old_realised_usd"], row["old_pnl_usd"]) == before[key]
+        assert (row["new_realised_usd"], row["new_pnl_usd"]) == after[key]
+        assert row["cause"] == cause
+        assert row["known_at"] == datetime(2024, 3, 5, 8, tzinfo=UTC)
+
+
+def test_a_half_that_arrives_late_moves_its_transfer_and_restates_from_the_other_half_on(
+    platform: Platform, run: Run
+) -> None:
+    lines = LEDGER.splitlines(keepends=True)
+    bring(platform, "".join(line for line in lines if not line.startswith("ann,in,")))
+    learned(platform, "2024-03-01 23:30Z")
+    run()
+    bring(platform, HEADER + next(line for line in lines if line.startswith("ann,in,")))
+    learned(platform, "2024-03-05 08:00Z")
+    run()
+    found = restated(platform, DAYS[4])
+    assert min(day for *_, day in found) == DAYS[1], "the withdrawal of the day before is no unknown destination now"
+    assert {row["cause"] for row in found.values()} == {"transactions added"}
+
+
+def test_restatements_are_made_once_and_follow_the_prices_of_the_days_that_they_restate(
+    platform: Platform, run: Run
+) -> None:
+    bring(platform, LEDGER)
+    learned(platform, "2024-03-01 23:30Z")
+    run()
+    bring(platform, LATE_BUY)
+    learned(platform, "2024-03-05 08:00Z")
+    assert computed(run(), "ledger_restatements") == 1
+    before = restated(platform, DAYS[4])
+    assert computed(run(), "ledger_restatements") == 0
+    write_prices(platform, DAYS[4], **{BTC: 1.0})
+    assert computed(run(), "ledger_restatements") == 0, "the day of learning is not restated"
+    write_prices(platform, DAYS[2], **{BTC: 63_000.0})
+    assert computed(run(), "ledger_restatements") == 1
+    after = restated(platform, DAYS[4])
+    assert after.keys() == before.keys()
+    different = {key[3] for key in after if after[key] != before[key]}
+    assert different == {DAYS[2]}
+
+
+def take_back(platform: Platform, user: str, transaction: str) -> None:
+    with platform.database.engine.begin() as connection:
+        assert remove(connection, user, transaction, datetime.now(UTC), "ann") == 1
 
 
 def test_day_by_day_is_the_same_as_all_at_once(platform: Platform, run: Run) -> None:

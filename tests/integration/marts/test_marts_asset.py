@@ -49,7 +49,7 @@ def test_the_marts_wait_for_every_core_table(marts: dg.AssetsDefinition) -> None
         "balance_reconciliation", "allocation_targets", "pool_states", "receipt_ratios", "pool_yields",
         "impermanent_loss", "portfolio_metrics", "benchmark_comparison", "diversification", "asset_correlations",
         "transactions", "transaction_values", "lot_entries", "lot_uses", "profit_and_loss", "leaderboard",
-        "leaderboard_ranks",
+        "leaderboard_ranks", "ledger_restatements",
     }  # fmt: skip
 
 
