@@ -134,7 +134,7 @@ class _Known:
         assets = sorted(set(targets))
         place = {name: at for at, name in enumerate(assets)}
         numbers = dict(zip(bought, range(len(bought)), strict=True))
-        of_leg = np.array([numbers[name] for name in legs["asset_id"]], np.int64)
+        of_leg = legs["asset_id"].replace_strict(numbers, return_dtype=pl.Int64).to_numpy()
         asset = np.array([place[name] for name in targets], np.int64)[of_leg]
         units = legs["quantity"].to_numpy() * ratios[of_leg]
         closes, weekday_only = (

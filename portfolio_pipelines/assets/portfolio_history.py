@@ -67,7 +67,10 @@ def read_history(lake: Lake, as_of: Sequence[date], windows: Iterable[int]) -> P
     def read(day: date) -> DayOfPortfolios | None:
         if day not in there:
             return None
-        frame = pl.read_parquet(lake.path(PORTFOLIO_PERFORMANCE, day), columns=COLUMNS, hive_partitioning=False)
+        # One thread a file: two files at once are decoded in half the processor time of one file by all threads.
+        frame = pl.read_parquet(
+            lake.path(PORTFOLIO_PERFORMANCE, day), columns=COLUMNS, hive_partitioning=False, parallel="none"
+        )
         return _day_of(frame, users)
 
     with ThreadPoolExecutor(2, thread_name_prefix="history") as threads:
@@ -82,7 +85,7 @@ def read_history(lake: Lake, as_of: Sequence[date], windows: Iterable[int]) -> P
 
 def _day_of(frame: pl.DataFrame, users: NDArray[np.int32]) -> DayOfPortfolios:
     keys = frame["user_key"].to_numpy()
-    place = np.searchsorted(users, keys)
+    place = np.arange(len(users)) if np.array_equal(keys, users) else np.searchsorted(users, keys)
     known = np.zeros(len(keys), bool)
     inside = place < len(users)
     known[inside] = users[place[inside]] == keys[inside]
@@ -90,7 +93,8 @@ def _day_of(frame: pl.DataFrame, users: NDArray[np.int32]) -> DayOfPortfolios:
         frame, place = frame.filter(pl.Series(known)), place[known]
 
     def floats(name: str) -> NDArray[np.float64]:
-        return frame[name].fill_null(float("nan")).to_numpy()
+        column = frame[name]
+        return (column.fill_null(float("nan")) if column.null_count() else column).to_numpy()
 
     return DayOfPortfolios(
         place=place,

@@ -6,6 +6,7 @@ lost and none is compared with a close that was merely carried over. On a seven-
 of 1.5 is measured with a correlation that is too low, and one day of shift turns it negative.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -78,26 +79,30 @@ def compare(
         One for each benchmark and window. Below LEAST_PAIRS pairs of returns there is no statistic of pairs.
     """
     portfolios = returns.shape[1]
-    results = []
-    for benchmark in benchmarks:
-        first, last, moves = benchmark.intervals(row)
-        sums = np.zeros((len(windows), len(_SUMS), portfolios))
-        weights = [_weights(first, moves, row, window) for window in windows]
-        for start in range(0, portfolios, BLOCK):
-            some = slice(start, min(start + BLOCK, portfolios))
-            known, own = _on_grid(returns[:, some], state.start[some], first, last)
+    sums = np.zeros((len(benchmarks), len(windows), len(_SUMS), portfolios))
+    grids = _grids(benchmarks, row, windows)
+
+    for start in range(0, portfolios, BLOCK):
+        some = slice(start, min(start + BLOCK, portfolios))
+        for grid in grids:
+            known, own = _on_grid(returns[:, some], state.start[some], grid.first, grid.last)
             logs = np.log1p(np.maximum(own, LEAST_RETURN))
-            squares = own * own
-            for number, weight in enumerate(weights):
-                used = weight.rows
-                sums[number, :7, some] = weight.of_known @ known[used]
-                sums[number, 7:9, some] = weight.of_own @ own[used]
-                sums[number, 9, some] = squares[used].sum(axis=0)
-                sums[number, 10:, some] = weight.of_logs @ logs[used]
-        for number, window in enumerate(windows):
-            totals = dict(zip(_SUMS, sums[number], strict=True))
-            results.append(_figures(benchmark, totals, _benchmark_roi(benchmark, state, row, window), window))
-    return results
+            into = np.empty((len(grid.benchmarks), len(windows), len(_SUMS), own.shape[1]))
+            into[:, :, :7] = grid.of_known.sum(axis=-1)[..., None] if known.all() else _product(grid.of_known, known)
+            into[:, :, 7:9] = _product(grid.of_own, own)
+            into[:, :, 9] = grid.within @ (own * own)
+            into[:, :, 10:] = _product(grid.of_logs, logs)
+            sums[grid.benchmarks, :, :, some] = into
+    return [
+        _figures(
+            benchmark,
+            dict(zip(_SUMS, sums[number, place], strict=True)),
+            _benchmark_roi(benchmark, state, row, window),
+            window,
+        )
+        for number, benchmark in enumerate(benchmarks)
+        for place, window in enumerate(windows)
+    ]
 
 
 _SUMS: Final = (
@@ -107,22 +112,49 @@ _SUMS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Weights:
-    rows: slice  # of the grid: the intervals within the window
+class _Grid:
+    """Intervals between closes, and weights of them for the benchmarks that close on them.
+
+    The weights have shape (benchmarks, windows, sums, intervals), 0 outside the window: one product for each block
+    makes the sums of all windows and benchmarks.
+    """
+
+    first: Rows
+    last: Rows
+    benchmarks: list[int]
+    within: Floats  # shape (windows, intervals): 1.0 or 0.0
     of_known: Floats
     of_own: Floats
     of_logs: Floats
 
 
-def _weights(first: Rows, moves: Floats, row: int, window: int) -> _Weights:
-    oldest = row + 1 - window if window else 0
-    used = slice(int(np.searchsorted(first, oldest)), len(first))
-    b = moves[used]
-    one, up, down = np.ones(len(b)), (b > 0).astype(float), (b < 0).astype(float)
-    logs = np.log1p(np.maximum(b, LEAST_RETURN))
-    return _Weights(
-        used, np.stack([one, b, b * b, up, up * logs, down, down * logs]), np.stack([one, b]), np.stack([up, down])
-    )
+def _grids(benchmarks: Sequence[BenchmarkSeries], row: int, windows: Sequence[int]) -> list[_Grid]:
+    """What trades on the same days shares the portfolios' returns over them."""
+    found: dict[bytes, tuple[Rows, Rows, list[int], list[Floats]]] = {}
+    for number, benchmark in enumerate(benchmarks):
+        first, last, moves = benchmark.intervals(row)
+        _, _, numbers, returns = found.setdefault(first.tobytes() + last.tobytes(), (first, last, [], []))
+        numbers.append(number)
+        returns.append(moves)
+    return [_grid(*parts, row, windows) for parts in found.values()]
+
+
+def _grid(first: Rows, last: Rows, numbers: list[int], moves: list[Floats], row: int, windows: Sequence[int]) -> _Grid:
+    within = np.stack([first >= (row + 1 - window if window else 0) for window in windows]).astype(float)
+    of_known, of_own, of_logs = [], [], []
+    for b in moves:
+        one, up, down = np.ones(len(b)), (b > 0).astype(float), (b < 0).astype(float)
+        logs = np.log1p(np.maximum(b, LEAST_RETURN))
+        of_known.append(within[:, None] * np.stack([one, b, b * b, up, up * logs, down, down * logs]))
+        of_own.append(within[:, None] * np.stack([one, b]))
+        of_logs.append(within[:, None] * np.stack([up, down]))
+    return _Grid(first, last, numbers, within, np.stack(of_known), np.stack(of_own), np.stack(of_logs))
+
+
+def _product(weights: Floats, values: Floats) -> Floats:
+    """Sums of values (intervals, portfolios) by weights (…, intervals)."""
+    flat = weights.reshape(math.prod(weights.shape[:-1]), weights.shape[-1]) @ values  # -1 cannot be told of no values
+    return flat.reshape(*weights.shape[:-1], values.shape[1])
 
 
 def _on_grid(returns: Floats, start: Rows, first: Rows, last: Rows) -> tuple[Floats, Floats]:

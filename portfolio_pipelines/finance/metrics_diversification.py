@@ -51,8 +51,10 @@ def diversification(portfolio: Places, asset: Places, value_usd: Floats, count: 
     )
     others = ~np.eye(assets, dtype=bool) & np.isfinite(known)
     matrix, pairs = np.where(others, known, 0.0), others.astype(float)
-    order = np.argsort(portfolio, kind="stable")
-    owner, held, worth = portfolio[order], asset[order], value_usd[order]
+    owner, held, worth = portfolio, asset, value_usd
+    if np.any(owner[1:] < owner[:-1]):
+        order = np.argsort(portfolio, kind="stable")
+        owner, held, worth = portfolio[order], asset[order], value_usd[order]
     for first in range(0, count, BLOCK):
         last = min(first + BLOCK, count)
         some = slice(*np.searchsorted(owner, [first, last]))
@@ -65,8 +67,7 @@ def diversification(portfolio: Places, asset: Places, value_usd: Floats, count: 
         there = total > 0
         shares = values / np.where(there, total, np.nan)[:, None]
         hhi = np.einsum("ij,ij->i", shares, shares)
-        weight = np.einsum("ij,ij->i", shares @ pairs, shares)
-        together = np.einsum("ij,ij->i", shares @ matrix, shares)
+        weight, together = _of_pairs(shares, pairs, matrix)
         top = np.argmax(values, axis=1)
         out = slice(first, last)
         result.hhi[out] = hhi
@@ -77,3 +78,24 @@ def diversification(portfolio: Places, asset: Places, value_usd: Floats, count: 
         result.n_assets[out] = (values > 0).sum(axis=1)
         result.unpriced_assets[out] = missing.sum(axis=1)
     return result
+
+
+def _of_pairs(shares: Floats, pairs: Floats, matrix: Floats) -> tuple[Floats, Floats]:
+    """Sums over the pairs of each portfolio of the product of shares, and of that times the correlation.
+
+    Most portfolios hold a few of many assets: their own few rows and columns are taken out of the matrices, where that
+    is less work than the product with the whole of them.
+    """
+    owner, asset = np.nonzero(shares > 0)
+    held = np.bincount(owner, minlength=len(shares))
+    most = int(held.max(initial=0))
+    if most * most >= shares.shape[1]:
+        whole = np.nan_to_num(shares)
+        weight = np.einsum("ij,ij->i", whole @ pairs, whole)
+        return weight, np.einsum("ij,ij->i", whole @ matrix, whole)
+    place = np.arange(len(owner)) - np.repeat(np.cumsum(held) - held, held)
+    assets, own = np.zeros((len(shares), most), np.int64), np.zeros((len(shares), most))
+    assets[owner, place], own[owner, place] = asset, shares[owner, asset]
+    both = own[:, :, None] * own[:, None, :]
+    among = assets[:, :, None], assets[:, None, :]
+    return np.einsum("ijk,ijk->i", both, pairs[among]), np.einsum("ijk,ijk->i", both, matrix[among])

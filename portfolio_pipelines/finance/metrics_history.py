@@ -78,7 +78,7 @@ class History:
     def __post_init__(self) -> None:
         shape = (self.days, self.portfolios)
         if self.days * self.portfolios * 8 <= MATRIX_IN_MEMORY:
-            self.returns = np.full(shape, np.nan)
+            self.returns = np.empty(shape)  # every row is written when its day is added
         else:
             from tempfile import TemporaryFile
 
@@ -109,13 +109,16 @@ class History:
         return: `returns.chain_day` sets that after a gap too long to bridge, or when nothing was invested.
         """
         row, place = self._row, day.place
+        # Where every portfolio is there, the usual case, a slice spares the search for each one's place.
+        there: Places | slice = slice(None) if len(place) == self.portfolios else place
         line = self.returns[row]
-        line[:] = np.nan
-        line[place] = day.daily_return
+        if len(place) < self.portfolios:
+            line[:] = np.nan
+        line[there] = day.daily_return
         complete = ~np.isnan(day.twr_index)
-        first = ~self._begun[place]
-        self._start[place[first]] = row
-        self._begun[place] = True
+        if not self._begun[there].all():
+            self._start[place[~self._begun[there]]] = row
+            self._begun[there] = True
 
         over = complete & np.isnan(day.daily_return)
         anew = over & (day.twr_index == 1.0)
@@ -123,12 +126,14 @@ class History:
         if bridged.any():
             at = place[bridged]
             self._gaps.append(GapReturns(np.full(len(at), row, np.int32), at, day.twr_index[bridged] / self._index[at]))
-        known = complete & (~np.isnan(day.daily_return) | over)
-        self._index[place[known]] = day.twr_index[known]
+        if complete.all():
+            self._index[there] = day.twr_index
+        else:
+            self._index[place[complete]] = day.twr_index[complete]
 
-        value = np.nan_to_num(day.value_usd)
-        self._fresh[place] += value - day.stale_usd
-        self._expected[place] += value + day.missing_usd
+        value = np.where(np.isnan(day.value_usd), 0.0, day.value_usd)
+        self._fresh[there] += value - day.stale_usd
+        self._expected[there] += value + day.missing_usd
         if anew.any():
             at = place[anew]
             self._start[at], self._start_value[at], self._interrupted[at] = row + 1, day.value_usd[anew], True
