@@ -128,11 +128,23 @@ def hold_schedule(connection: sa.Connection, schedule_id: int) -> ScheduleRow | 
     return _row(connection.execute(sa.text(query), {"id": schedule_id}).mappings().one_or_none())
 
 
-def due_schedules(connection: sa.Connection, now: datetime, most: int) -> list[ScheduleRow]:
-    """Schedules whose time has come, those that wait longest first."""
-    query = f"{_FOUND} and next_due_at <= :now order by next_due_at, schedule_id limit :most"
-    rows = connection.execute(sa.text(query), {"now": now, "most": most})
-    return [ScheduleRow(**row) for row in rows.mappings()]
+def due_schedules(
+    connection: sa.Connection, now: datetime, most: int, after: ScheduleRow | None = None
+) -> list[ScheduleRow]:
+    """Schedules whose time has come, those that wait longest first.
+
+    Args:
+        connection: Any.
+        now: The time.
+        most: How many at once.
+        after: The last one of the page before.
+    """
+    page = "" if after is None else "and (next_due_at, schedule_id) > (:after_due, :after_id)"
+    query = f"{_FOUND} and next_due_at <= :now {page} order by next_due_at, schedule_id limit :most"
+    values: dict[str, object] = {"now": now, "most": most}
+    if after is not None:
+        values |= {"after_due": after.next_due_at, "after_id": after.schedule_id}
+    return [ScheduleRow(**row) for row in connection.execute(sa.text(query), values).mappings()]
 
 
 def open_runs(connection: sa.Connection, schedule_ids: Sequence[int]) -> list[OpenRun]:

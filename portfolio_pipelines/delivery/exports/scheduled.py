@@ -5,7 +5,7 @@ time. Days that the marts do not have yet are waited for, some hours at most.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from portfolio_pipelines.database import schedules as rows
-from portfolio_pipelines.database.schedules import ScheduleRow, SettledRun
+from portfolio_pipelines.database.schedules import OpenRun, ScheduleRow, SettledRun
 from portfolio_pipelines.delivery.exports.due_times import Due, days_of, due_now, next_due
 from portfolio_pipelines.delivery.exports.manifest import Manifest
 from portfolio_pipelines.delivery.exports.messages import failure_messages, key_of, message_of, unsent_message
@@ -37,6 +37,9 @@ LATE_AFTER: Final = timedelta(hours=1)
 PATIENCE: Final = timedelta(hours=6)
 """How long an export waits for its last day: a day is computed within an hour of its close."""
 MOST_AT_ONCE: Final = 100
+PAGE_ROWS: Final = 1_000
+PAGES: Final = 5
+"""Looked at in a tick of some seconds; who comes later is looked at when these are served."""
 
 
 @dataclass(frozen=True)
@@ -100,30 +103,43 @@ def desk_of(platform: Platform) -> ExportDesk:
 
 
 def due_exports(desk: ExportDesk, now: datetime, most: int = MOST_AT_ONCE) -> list[DueExport]:
-    """What can be made now, oldest first: due, not being made, and with its days in the marts or waited for enough."""
+    """What can be made now, oldest first: due, not being made, and with its days in the marts or waited for enough.
+
+    Those that wait for a day hold nobody up: PAGES of schedules are looked at.
+    """
+    found: list[DueExport] = []
+    newest: date | None = None
     with desk.engine.connect() as connection:
-        waiting = rows.due_schedules(connection, now, most)
-        begun = rows.open_runs(connection, [row.schedule_id for row in waiting]) if waiting else []
-    if not waiting:
-        return []
-    by_due = {(run.schedule_id, run.scheduled_for): run for run in begun}
-    newest = newest_day(desk.warehouse)
-    found = []
-    for row in waiting:
-        wish = wish_of(row)
-        due = due_now(wish.timetable, row.next_due_at, now) if row.next_due_at is not None else None
-        if due is None:
-            continue
-        last = days_of(wish.rule, wish.timetable, due)[1]
-        if (newest is None or newest < last) and now < due.scheduled_for + PATIENCE:
-            continue
-        run = by_due.get((row.schedule_id, due.scheduled_for))
-        if run is not None:
-            wait = ABANDONED_AFTER if run.status == "running" else RETRIES_AFTER[min(run.attempts, ATTEMPTS - 1) - 1]
-            if now < run.started_at + wait:
-                continue
-        found.append(DueExport(row, due, run.attempts if run is not None else 0))
-    return found
+        last: ScheduleRow | None = None
+        for page in range(PAGES):
+            waiting = rows.due_schedules(connection, now, PAGE_ROWS, last)
+            if waiting and page == 0:
+                newest = newest_day(desk.warehouse)
+            begun = rows.open_runs(connection, [row.schedule_id for row in waiting]) if waiting else []
+            open_runs = {(run.schedule_id, run.scheduled_for): run for run in begun}
+            found += [export for row in waiting if (export := _ready(row, open_runs, newest, now)) is not None]
+            if len(found) >= most or len(waiting) < PAGE_ROWS:
+                break
+            last = waiting[-1]
+    return found[:most]
+
+
+def _ready(
+    row: ScheduleRow, begun: Mapping[tuple[int, datetime], OpenRun], newest: date | None, now: datetime
+) -> DueExport | None:
+    """What is due of a schedule, if it can be made now."""
+    wish = wish_of(row)
+    due = due_now(wish.timetable, row.next_due_at, now) if row.next_due_at is not None else None
+    if due is None:
+        return None
+    last = days_of(wish.rule, wish.timetable, due)[1]
+    if (newest is None or newest < last) and now < due.scheduled_for + PATIENCE:
+        return None
+    run = begun.get((row.schedule_id, due.scheduled_for))
+    if run is None:
+        return DueExport(row, due, 0)
+    wait = ABANDONED_AFTER if run.status == "running" else RETRIES_AFTER[min(run.attempts, len(RETRIES_AFTER)) - 1]
+    return None if now < run.started_at + wait else DueExport(row, due, run.attempts)
 
 
 def make_due(desk: ExportDesk, schedule_id: int, now: datetime) -> Made | None:

@@ -157,6 +157,19 @@ def test_an_export_waits_for_its_last_day_and_then_goes_without_it_and_says_so(
     assert messages(desk)[0]["data"]["is_late"]
 
 
+def test_those_that_wait_for_a_day_hold_up_nobody_else(
+    desk: ExportDesk, add: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduled, "PAGE_ROWS", 2)
+    for name in ("a", "b", "c"):
+        add(name, now=MORNING)  # due in the morning after, without that day in the marts
+    ready = add("month", now=MORNING, rule=RangeRule.LAST_MONTH, timetable=replace(DAILY, at=time(8, 1)))
+    at = MORNING + timedelta(days=1, hours=1)
+    assert [export.schedule.schedule_id for export in due_exports(desk, at)] == [ready]
+    assert len(due_exports(desk, at + PATIENCE)) == 4
+    assert len(due_exports(desk, at + PATIENCE, 3)) == 3
+
+
 def test_nothing_to_export_is_said_and_not_tried_again(desk: ExportDesk, add: Callable[..., int]) -> None:
     schedule = add("pools", user="bob", what=What.IL, channel_id=4)
     assert [made.status for made in make_all_due(desk, datetime(2025, 2, 1, 8, tzinfo=UTC))] == ["empty"]
