@@ -32,6 +32,7 @@ COMPARED: Final = (
 OF_THE_REPORT: Final = "This report"
 """The window that is exactly the days of the report."""
 WITHOUT_INVESTMENTS: Final = "no investments in the range"
+OF_BOTH_ENDS: Final = frozenset(("roi", "twr", "xirr"))
 RISK_FIGURES: Final = frozenset(
     ("volatility", "sharpe", "sortino", "max_drawdown", "calmar", "var_95", "cvar_95", "best_day", "worst_day")
 )
@@ -49,8 +50,12 @@ class Metrics:
     reason: str | None
 
     def why_unknown(self, figure: str) -> str:
-        """Why a figure is null; empty when the marts do not say."""
-        return _reason_of(figure, self.reason or "")
+        """Why a figure is null; empty when nothing says."""
+        found = _reason_of(figure, self.reason or "")
+        if found or not self.n_obs:
+            return found or "no daily return"
+        # The marts say of a window that begins with an incomplete close only that returns are missing within it.
+        return "the close before it is not complete" if self.reason and figure in OF_BOTH_ENDS else ""
 
 
 @dataclass(frozen=True, slots=True)
