@@ -163,7 +163,7 @@ def show(platform: Platform, user_id: str | None, form: str) -> None:
 
 def show_history(platform: Platform, user_id: str | None, form: str) -> None:
     """List what became of each due time."""
-    from portfolio_pipelines.database.schedules import runs_frame
+    from portfolio_pipelines.database.export_runs import runs_frame
 
     frame = runs_frame(platform.database.engine, user_id)
     if form == "table":

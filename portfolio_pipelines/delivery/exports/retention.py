@@ -6,7 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from portfolio_pipelines.database.schedules import forget_folders, hold_old_folders
+from portfolio_pipelines.database.export_runs import forget_folders, hold_old_folders
 
 
 def remove_old_files(engine: sa.Engine, folder: Path, now: datetime, keep_days: int) -> int:

@@ -13,8 +13,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from portfolio_pipelines.database import schedules as rows
-from portfolio_pipelines.database.schedules import OpenRun, ScheduleRow, SettledRun
+from portfolio_pipelines.database import export_runs, schedules
+from portfolio_pipelines.database.export_runs import OpenRun, SettledRun
+from portfolio_pipelines.database.schedules import ScheduleRow
 from portfolio_pipelines.delivery.exports.due_times import Due, days_of, due_now, next_due
 from portfolio_pipelines.delivery.exports.manifest import Manifest
 from portfolio_pipelines.delivery.exports.messages import failure_messages, key_of, message_of, unsent_message
@@ -112,10 +113,10 @@ def due_exports(desk: ExportDesk, now: datetime, most: int = MOST_AT_ONCE) -> li
     with desk.engine.connect() as connection:
         last: ScheduleRow | None = None
         for page in range(PAGES):
-            waiting = rows.due_schedules(connection, now, PAGE_ROWS, last)
+            waiting = schedules.due_schedules(connection, now, PAGE_ROWS, last)
             if waiting and page == 0:
                 newest = newest_day(desk.warehouse)
-            begun = rows.open_runs(connection, [row.schedule_id for row in waiting]) if waiting else []
+            begun = export_runs.open_runs(connection, [row.schedule_id for row in waiting]) if waiting else []
             open_runs = {(run.schedule_id, run.scheduled_for): run for run in begun}
             found += [export for row in waiting if (export := _ready(row, open_runs, newest, now)) is not None]
             if len(found) >= most or len(waiting) < PAGE_ROWS:
@@ -152,7 +153,7 @@ def make_due(desk: ExportDesk, schedule_id: int, now: datetime) -> Made | None:
         ExportFailedError: If it could not be made. That is written down, and after the last attempt told.
     """
     with desk.engine.begin() as connection:
-        row = rows.hold_schedule(connection, schedule_id)
+        row = schedules.hold_schedule(connection, schedule_id)
         if row is None or row.next_due_at is None:
             return None
         due = due_now(wish_of(row).timetable, row.next_due_at, now)
@@ -168,7 +169,7 @@ def make_now(desk: ExportDesk, schedule_id: int, now: datetime) -> Made | None:
     """
     at = now.replace(microsecond=0)
     with desk.engine.begin() as connection:
-        row = rows.hold_schedule(connection, schedule_id)
+        row = schedules.hold_schedule(connection, schedule_id)
         if row is None:
             return None
         due = Due(at, at, 1, next_due(wish_of(row).timetable, at))
@@ -211,7 +212,7 @@ def _begin(connection: sa.Connection, row: ScheduleRow, due: Due, now: datetime)
         "last_day": last, "is_late": due.times > 1 or now > due.scheduled_for + LATE_AFTER,
         "folder": str(_place(row, due)),
     }  # fmt: skip
-    return rows.begin_run(connection, row.schedule_id, values, now=now, abandoned_before=now - ABANDONED_AFTER)
+    return export_runs.begin_run(connection, row.schedule_id, values, now=now, abandoned_before=now - ABANDONED_AFTER)
 
 
 def _make(desk: ExportDesk, row: ScheduleRow, due: Due, attempt: int, now: datetime, *, moves_on: bool) -> Made:
@@ -265,14 +266,16 @@ def _settle(
 ) -> None:
     """In one transaction: what became of the run, when the schedule is due next, and what is said of it."""
     with desk.engine.begin() as connection:
-        is_ours = rows.settle_run(connection, row.schedule_id, due.scheduled_for, attempt, result, now=now)
+        is_ours = export_runs.settle_run(connection, row.schedule_id, due.scheduled_for, attempt, result, now=now)
         if not is_ours:
             logger.warning("another process took the export %r of %r over", row.name, row.user_id)
             return
         if moves_on:
-            rows.move_on(connection, row.schedule_id, due.scheduled_for, due.next_at)
-        if rows.hold_schedule(connection, row.schedule_id) is None:
+            schedules.move_on(connection, row.schedule_id, due.scheduled_for, due.next_at)
+        if schedules.hold_schedule(connection, row.schedule_id) is None:
             return  # deleted meanwhile: nobody wants it any more
         put(connection, messages, now=now)
-        if result.status == "done" and not rows.deliveries_of(connection, key_of(row.schedule_id, due.scheduled_for)):
+        if result.status == "done" and not schedules.deliveries_of(
+            connection, key_of(row.schedule_id, due.scheduled_for)
+        ):
             put(connection, [unsent_message(row, due)], now=now)

@@ -14,7 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 from portfolio_pipelines.automation import export_sensors
-from portfolio_pipelines.database.schedules import runs_frame, schedules_frame
+from portfolio_pipelines.database.export_runs import runs_frame
+from portfolio_pipelines.database.schedules import schedules_frame
 from portfolio_pipelines.delivery.exports import scheduled
 from portfolio_pipelines.delivery.exports.datasets import Form, What
 from portfolio_pipelines.delivery.exports.due_times import Period, RangeRule, Timetable
@@ -179,7 +180,7 @@ def test_nothing_to_export_is_said_and_not_tried_again(desk: ExportDesk, add: Ca
     assert make_due(desk, schedule, datetime(2025, 2, 1, 9, tzinfo=UTC)) is None
 
 
-KILLED_AT = ("write_export", "packed", "message_of", "put", "rows.settle_run", "rows.move_on")
+KILLED_AT = ("write_export", "packed", "message_of", "put", "export_runs.settle_run", "schedules.move_on")
 
 
 class Killed(BaseException):
