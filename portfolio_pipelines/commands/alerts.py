@@ -47,6 +47,7 @@ def add_alert(
         raise CommandError(str(error)) from error
     whose = "the operators" if user is None else user
     OUT.print(f"Rule {rule_id} of {whose} is set. `portfolio alerts test {rule_id}` shows what it sees.", markup=False)
+    _warn_without_figure(platform, rule_id, metric)
     _warn_without_channel(platform, user)
 
 
@@ -202,6 +203,15 @@ def tell_alerts(platform: Platform) -> None:
     if told:
         OUT.print(f"Alerts: {told} new messages. `portfolio outbox dispatch` sends them, `portfolio alerts history` "
                   "shows what was found.", markup=False)  # fmt: skip
+
+
+def _warn_without_figure(platform: Platform, rule_id: int, metric: str) -> None:
+    """A subject that is written in another way than the marts write it would be watched in vain."""
+    from portfolio_pipelines.delivery.alerts.evaluation import preview
+
+    events = preview(platform.database.engine, rule_id, metric)
+    if events is not None and all(each.row["value"] is None for each in events):
+        OUT.print("It sees no figure yet: is the subject written as the marts write it?", markup=False)
 
 
 def _warn_without_channel(platform: Platform, user: str | None) -> None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from pydantic import JsonValue
@@ -149,8 +150,10 @@ def shown(value: Any, unit: Unit) -> str:  # a float of the marts or a Decimal o
         text = f"{number:,.2f}"
     elif number == round(number):
         text = f"{number:,.0f}"
+    elif size >= 1:
+        text = f"{number:,.4f}".rstrip("0").rstrip(".")
     else:
-        text = f"{number:,.{_SIGNIFICANT}g}" if size < 1e6 else f"{number:,.2f}"  # no exponents
+        text = f"{Decimal(f'{number:.{_SIGNIFICANT}g}'):f}"  # tiny prices without an exponent
     text = text.removesuffix(".00") if unit is not Unit.USD else text
     return text if unit in {Unit.RATIO, Unit.COUNT, Unit.UNITS} else f"{text} {unit}"
 

@@ -43,7 +43,7 @@ def test_a_rule_is_added_tried_evaluated_listed_changed_and_deleted(totals: Any)
     )  # fmt: skip
     assert (code, said.split(". ")[0]) == (0, "Rule 1 of ann is set")
     assert "ann has no verified channel yet" in said
-    assert portfolio("alerts", "test", "1")[1].endswith("`portfolio run` does it ") is False
+    assert "It sees no figure yet" in said
     totals.publish({"ann": (150, 0.99)})
     # A try says what would happen, and changes nothing.
     assert (
