@@ -237,6 +237,10 @@ DATASETS: Final = (
         "ledger_questions", _of_mart("ledger_questions", "date"), ("date", "transaction_id", "leg", "part", "question"),
     ),
     Dataset(
+        "restatements", What.PNL, "Profit and loss of closed days that transactions changed which came later.",
+        "ledger_restatements", _of_mart("ledger_restatements", "date"), ("date", "scope", "method", "known_at"),
+    ),
+    Dataset(
         "impermanent_loss", What.IL, "Each position in a pool against holding its coins, at every read of each day.",
         "impermanent_loss", _of_mart("impermanent_loss", "date"), ("date", "position_id", "as_of"),
     ),
@@ -246,9 +250,6 @@ DATASETS: Final = (
     ),
 )  # fmt: skip
 """Everything that there is, in the order of an export."""
-
-NEWEST_ONLY: Final = frozenset({"assets", "breakdown", "positions", "unrealised"})
-"""Tables of one day alone: they are in an export only when that day is in its range."""
 
 
 def datasets_of(what: What) -> list[Dataset]:
