@@ -50,6 +50,7 @@ class Dataset:
         every_day: Whether each day since the first has rows, so that a day without any is a hole.
         columns: Meaning of columns that the mart does not have, or means otherwise.
         exact: Columns that are made of the smallest unit: name of the column, then of raw amount and decimals.
+        plain: Columns of numbers that a document holds as text; an exponent is written out.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Dataset:
     every_day: bool = False
     columns: Mapping[str, str] = field(default_factory=dict)
     exact: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    plain: tuple[str, ...] = ()
 
 
 def _of_mart(mart: str, day: str, rest: str = "*", where: str = "") -> str:
@@ -114,6 +116,7 @@ DATASETS: Final = (
             "balance": "Units held, successions of the asset applied and debts taken off",
             "value_usd": "Worth at the close, USD; null without a usable price, never 0",
         },
+        plain=("balance",),
     ),
     Dataset(
         "assets", What.ASSETS, "What is held at the newest close and what it is worth, by asset and chain.",

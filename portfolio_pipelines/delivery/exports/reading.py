@@ -116,7 +116,7 @@ class Reading:
 
     def _columns(self, dataset: Dataset, types: Mapping[str, str]) -> list[ExportColumn]:
         declared = {column.name: column.description for column in self.contracts[dataset.mart]}
-        amounts = {"balance"} if dataset.name == "holdings" else set(dataset.exact)
+        amounts = {*dataset.plain, *dataset.exact}
         return [
             ExportColumn(
                 name,
@@ -141,8 +141,8 @@ class Reading:
         empty = reader.schema.empty_table()  # a table without rows has columns, too
         for batch in chain([empty], reader):
             frame = pl.DataFrame(pl.from_arrow(batch))
-            if dataset.name == "holdings":
-                frame = frame.with_columns(balance=_texts([plain_number(text) for text in frame["balance"]]))
+            for name in dataset.plain:
+                frame = frame.with_columns(_texts([plain_number(text) for text in frame[name]]).alias(name))
             for name, (raw, decimals) in dataset.exact.items():
                 exact = [exact_amount(*row) for row in frame.select(raw, decimals).iter_rows()]
                 frame = frame.with_columns(_texts(exact).alias(name))
