@@ -74,6 +74,28 @@ class Settings(BaseSettings):
         default=(), description="Asset ids to compare portfolios with beside BTC, ETH and the S&P 500, comma separated."
     )
 
+    ledger_wraps_keep_basis: bool = Field(
+        default=True, description="Wrapping, bridging and staking for receipts keep basis and day; else they are swaps."
+    )
+    ledger_liquidity_keeps_basis: bool = Field(
+        default=True, description="Liquidity takes the basis of what goes in; else adding it is a swap at market."
+    )
+    ledger_forks_are_income: bool = Field(
+        default=False, description="A forked asset is income at its close, and costs it; else it costs nothing."
+    )
+    ledger_shorts_allowed: bool = Field(
+        default=False, description="Selling what was never bought opens a short position; else it is a question."
+    )
+    transfer_window_hours: float = Field(
+        default=24, gt=0, le=720, description="Hours after a withdrawal within which a deposit may be its other half."
+    )
+    transfer_skew_minutes: float = Field(
+        default=10, ge=0, le=1440, description="Minutes that a deposit may be before its withdrawal: clocks differ."
+    )
+    transfer_tolerance: float = Field(
+        default=0.02, ge=0, lt=1, description="Share of a transfer that may be lost on the way, 0.02 = 2 %."
+    )
+
     leaderboard_key: SecretStr | None = Field(
         default=None, description="Key of the leaderboard's pseudonyms, 32 signs or more; generated when unset."
     )

@@ -20,6 +20,7 @@ from portfolio_pipelines.finance.transactions import in_order
 from portfolio_pipelines.finance.valuation import prices_by_day
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.ledger_rules import LedgerRules
 from portfolio_pipelines.resources.partitions import PartitionWriter, chained, fingerprint, frame_fingerprint
 from portfolio_pipelines.tables import PRICES, PRICES_SCHEMA, SUCCESSIONS, SUCCESSIONS_SCHEMA
 from portfolio_pipelines.transaction_tables import (
@@ -60,15 +61,18 @@ LOT_TABLES = {
     retry_policy=RETRY,
 )
 def transactions(
-    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], database: dg.ResourceParam[Database]
+    context: dg.AssetExecutionContext,
+    lake: dg.ResourceParam[Lake],
+    database: dg.ResourceParam[Database],
+    ledger_rules: dg.ResourceParam[LedgerRules],
 ) -> dg.MaterializeResult[None]:
     """Transactions of all ledgers in the order in which they happened, the halves of transfers matched."""
     with database.writer(lake, context.run.run_id) as writer:
-        state = database.state_of("transactions")
+        state = fingerprint(database.state_of("transactions"), ledger_rules.matching)
         if writer.is_current(TRANSACTIONS, None, state, TRANSACTIONS_VERSION):
             frame = lake.read_table(TRANSACTIONS, TRANSACTIONS_SCHEMA)
         else:
-            frame = in_order(database.load("transactions"))
+            frame = in_order(database.load("transactions"), ledger_rules.matching)
             days = [
                 (day, frame_fingerprint(rows))
                 for (day,), rows in frame.partition_by("day", as_dict=True, maintain_order=True).items()
@@ -97,18 +101,21 @@ def transactions(
     backfill_policy=ONE_RUN,
 )
 def ledgers(
-    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], database: dg.ResourceParam[Database]
+    context: dg.AssetExecutionContext,
+    lake: dg.ResourceParam[Lake],
+    database: dg.ResourceParam[Database],
+    ledger_rules: dg.ResourceParam[LedgerRules],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Lots of every ledger up to the end of the run, from the first day on that changed, even if that is before it."""
     last = days_of(context)[-1]
     made = LedgerFrames(*(pl.DataFrame(schema=schema) for _, schema, _ in LOT_TABLES.values()))
     computed: list[date] = []
     with database.writer(lake, context.run.run_id) as writer:
-        inputs = ledger_inputs(writer, lake, last)
+        inputs = ledger_inputs(writer, lake, last, ledger_rules)
         stale = [day for day in inputs if not _is_current(writer, day, inputs[day])]
         if stale:
             computed = [day for day in inputs if day >= stale[0]]
-            made = _compute(lake, [day for day in inputs if day < stale[0]], computed)
+            made = _compute(lake, [day for day in inputs if day < stale[0]], computed, ledger_rules)
             for day in computed:
                 for (table, _, _), frame in zip(LOT_TABLES.values(), _parts(made, day), strict=True):
                     writer.write(table, day, frame, inputs[day], LOTS_VERSION)
@@ -116,13 +123,17 @@ def ledgers(
         yield dg.MaterializeResult(asset_key=name, metadata=written(frame, days_computed=len(computed)))
 
 
-def ledger_inputs(writer: PartitionWriter, lake: Lake, last: date) -> dict[date, str]:
-    """What the lots of each day with transactions rest on: all transactions until then, and the prices of their days.
+def ledger_inputs(writer: PartitionWriter, lake: Lake, last: date, rules: LedgerRules) -> dict[date, str]:
+    """What the lots of each day with transactions rest on: transactions until then, prices of their days, the policy.
 
     Days whose transactions are gone are there, too: their files have to become empty.
     """
     events = dict(lake.read_table(TRANSACTION_DAYS, TRANSACTION_DAYS_SCHEMA).iter_rows())
-    parts = [(day, fingerprint(text, writer.content(PRICES, day))) for day, text in events.items() if day <= last]
+    parts = [
+        (day, fingerprint(text, writer.content(PRICES, day), rules.policy))
+        for day, text in events.items()
+        if day <= last
+    ]
     days = sorted({day for day, _ in parts} | {day for day in lake.days(LOT_ENTRIES) if day <= last})
     return chained(parts, days)
 
@@ -131,7 +142,7 @@ def _is_current(writer: PartitionWriter, day: date, inputs: str) -> bool:
     return all(writer.is_current(table, day, inputs, LOTS_VERSION) for table, _, _ in LOT_TABLES.values())
 
 
-def _compute(lake: Lake, before: list[date], days: list[date]) -> LedgerFrames:
+def _compute(lake: Lake, before: list[date], days: list[date], rules: LedgerRules) -> LedgerFrames:
     rows = lake.read_table(TRANSACTIONS, TRANSACTIONS_SCHEMA)
     tokens = lake.read_table(CHAIN_TOKENS, CHAIN_TOKENS_SCHEMA, ["asset_id", "decimals"]).drop_nulls()
     return compute_lots(
@@ -140,6 +151,7 @@ def _compute(lake: Lake, before: list[date], days: list[date]) -> LedgerFrames:
         entries_before=lake.read(LOT_ENTRIES, before, LOT_ENTRIES_SCHEMA).rename({"date": "day"}),
         uses_before=lake.read(LOT_USES, before, LOT_USES_SCHEMA).rename({"date": "day"}),
         decimals=dict(tokens.iter_rows()),
+        policy=rules.policy,
     )
 
 
@@ -159,13 +171,16 @@ def _parts(made: LedgerFrames, day: date) -> list[pl.DataFrame]:
     metadata=column_schema(PROFIT_AND_LOSS_SCHEMA),
 )
 def profit_and_loss(
-    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], database: dg.ResourceParam[Database]
+    context: dg.AssetExecutionContext,
+    lake: dg.ResourceParam[Lake],
+    database: dg.ResourceParam[Database],
+    ledger_rules: dg.ResourceParam[LedgerRules],
 ) -> dg.MaterializeResult[None]:
     """Realised and unrealised profit and loss of every ledger at each close, in every scope and by every method."""
     days = days_of(context)
     rows, last = 0, pl.DataFrame(schema=PROFIT_AND_LOSS_SCHEMA)
     with database.writer(lake, context.run.run_id) as writer:
-        lots = ledger_inputs(writer, lake, days[-1])
+        lots = ledger_inputs(writer, lake, days[-1], ledger_rules)
         known = chained(lots.items(), days)
         inputs = {
             day: fingerprint(known[day], writer.content(PRICES, day), writer.content(SUCCESSIONS)) for day in days

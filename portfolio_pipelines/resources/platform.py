@@ -9,6 +9,7 @@ from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.figure_rules import FigureRules
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.leaderboard_rules import LeaderboardRules
+from portfolio_pipelines.resources.ledger_rules import LedgerRules
 from portfolio_pipelines.resources.market_data import MarketData
 from portfolio_pipelines.resources.quote_ledger import QuoteLedger
 from portfolio_pipelines.resources.served_marts import ServedMarts
@@ -53,4 +54,5 @@ class Platform:
             "chains": self.chains,
             "figure_rules": FigureRules.of(self.settings),
             "leaderboard_rules": LeaderboardRules.of(self.settings),
+            "ledger_rules": LedgerRules.of(self.settings),
         }

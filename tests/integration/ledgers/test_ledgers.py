@@ -25,6 +25,7 @@ from portfolio_pipelines.commands.explained_metrics import Question
 from portfolio_pipelines.database.connection import url_text
 from portfolio_pipelines.database.transaction_import import import_transactions
 from portfolio_pipelines.database.transaction_versions import remove
+from portfolio_pipelines.resources.ledger_rules import LedgerRules
 from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.settings import Settings
 from portfolio_pipelines.transaction_tables import (
@@ -33,6 +34,8 @@ from portfolio_pipelines.transaction_tables import (
     LOT_ENTRIES,
     PROFIT_AND_LOSS,
     PROFIT_AND_LOSS_SCHEMA,
+    TRANSACTIONS,
+    TRANSACTIONS_SCHEMA,
 )
 
 DAYS = [date(2024, 3, 1) + timedelta(days=n) for n in range(5)]
@@ -104,9 +107,22 @@ def restated(platform: Platform, day: date) -> dict[tuple[int, str, str, date], 
     }
 
 
+def matched_rows(platform: Platform) -> int:
+    return int(platform.lake.read_table(TRANSACTIONS, TRANSACTIONS_SCHEMA)["matched_key"].count())
+
+
 @pytest.fixture
 def run(platform: Platform) -> Run:
     """Runs the ledgers over some days with their checks."""
+
+    def execute_here(first: date = DAYS[0], last: date = DAYS[-1]) -> dg.ExecuteInProcessResult:
+        return execute(platform, first, last)
+
+    return execute_here
+
+
+def execute(platform: Platform, first: date = DAYS[0], last: date = DAYS[-1]) -> dg.ExecuteInProcessResult:
+    """One run of the ledgers of a platform."""
 
     @dg.asset(name="prices_daily", partitions_def=DAILY, backfill_policy=ONE_RUN)
     def stand_in() -> None: ...
@@ -121,12 +137,8 @@ def run(platform: Platform) -> Run:
         jobs=[dg.define_asset_job("ledgers", selection=dg.AssetSelection.all())],
     )
     job = defs.resolve_job_def("ledgers")
-
-    def execute(first: date = DAYS[0], last: date = DAYS[-1]) -> dg.ExecuteInProcessResult:
-        span = {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
-        return job.execute_in_process(tags=span, raise_on_error=False)
-
-    return execute
+    span = {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
+    return job.execute_in_process(tags=span, raise_on_error=False)
 
 
 def bring(platform: Platform, text: str, **options: Any) -> None:
@@ -269,6 +281,23 @@ def test_restatements_are_made_once_and_follow_the_prices_of_the_days_that_they_
     assert after.keys() == before.keys()
     different = {key[3] for key in after if after[key] != before[key]}
     assert different == {DAYS[2]}
+
+
+def test_an_operator_chooses_how_lots_are_made_and_when_halves_are_one_transfer(platform: Platform, run: Run) -> None:
+    """Bob oversells half an ether; Ann's withdrawal arrives five hours later and whole."""
+    bring(platform, LEDGER.replace("0xAA", "").replace("0xaa", ""))
+    run()
+    assert totals(platform, DAYS[4])["bob"]["incomplete_uses"] == 1
+    assert matched_rows(platform) == 2, "by time and amount"
+    chosen = {"ledger_shorts_allowed": True, "transfer_window_hours": 4.0}
+    other = Platform.of(platform.settings.model_copy(update=chosen))
+    assert LedgerRules.of(other.settings).policy.shorts_allowed
+    assert LedgerRules.of(other.settings).matching.window == timedelta(hours=4)
+    execute(other)
+    assert totals(other, DAYS[4])["bob"]["incomplete_uses"] == 0, "sold short, which is complete"
+    assert matched_rows(other) == 0
+    execute(platform)
+    assert matched_rows(platform) == 2, "and back again"
 
 
 def take_back(platform: Platform, user: str, transaction: str) -> None:
