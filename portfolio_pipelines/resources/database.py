@@ -86,7 +86,10 @@ class Database:
         return LOADERS[table](self.engine)
 
     def held_since(self) -> pl.DataFrame:
-        """Every asset of investments and ledgers with the day it first counts: columns asset_id, invested_on."""
+        """Every asset of investments, ledgers and targets with the day it first counts: columns asset_id, invested_on.
+
+        A target needs the close before it was set: a plan of the same day rests on that.
+        """
         query = """
             select asset_id, min(day) as invested_on
             from (
@@ -97,6 +100,10 @@ class Database:
                 from app.transaction_versions v
                 cross join lateral (values (in_asset), (out_asset), (fee_asset)) as sides (asset_id)
                 where superseded_at is null and asset_id in (select a.asset_id from app.assets a)
+                union all
+                select asset_id, (v.known_at at time zone 'UTC')::date - 1
+                from app.strategy_targets join app.strategy_versions v using (strategy_key, version)
+                where v.superseded_at is null and asset_id in (select a.asset_id from app.assets a)
             ) as held group by asset_id
         """
         schema = pl.Schema({"asset_id": pl.String(), "invested_on": pl.Date()})

@@ -2,12 +2,15 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from uuid import UUID, uuid5
 
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
+from portfolio_pipelines.database.connection import url_text
 from portfolio_pipelines.database.target_plans import (
     PROPOSALS,
     PlanRefusedError,
@@ -23,8 +26,10 @@ from portfolio_pipelines.database.target_versions import (
     targets_frame,
 )
 from portfolio_pipelines.finance.allocation import Rules, Target
+from portfolio_pipelines.resources.platform import Platform
+from portfolio_pipelines.settings import Settings
 
-BTC, ETH = "coingecko:bitcoin", "coingecko:ethereum"
+BTC, ETH, SOL = "coingecko:bitcoin", "coingecko:ethereum", "coingecko:solana"
 DAY = date(2025, 3, 2)
 NOW = datetime(2025, 3, 3, 1, tzinfo=UTC)
 
@@ -169,3 +174,16 @@ def test_a_plan_that_nobody_can_mean_is_refused(database: sa.Engine, prefix: str
     save_proposals(database, proposal(), DAY, NOW)
     with pytest.raises(PlanRefusedError, match="no single plan begins with"):
         decide(database, prefix, "accepted", who="ann", now=NOW)
+
+
+def test_an_asset_that_is_only_a_target_gets_a_price_from_the_close_before_it_was_set(
+    database: sa.Engine, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path, database_url=SecretStr(url_text(database.url)), price_providers=())
+    platform = Platform.of(settings)
+    put(database, [Target(SOL, Decimal(95), Decimal(1)), Target("ethereum/0xabc", Decimal(5), Decimal(1))])
+    assert platform.database.held_since().rows() == [(SOL, DAY)], "a token is priced as its wallets say"
+    wanted = platform.market.tracked([DAY - timedelta(days=1), DAY, DAY + timedelta(days=1)])
+    assert wanted.filter(asset_id=SOL)["date"].to_list() == [DAY, DAY + timedelta(days=1)]
+    delete_strategy(database, "ann", "core", who="ann", now=NOW)
+    assert platform.database.held_since().is_empty()
