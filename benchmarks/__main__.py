@@ -1,7 +1,8 @@
 """`make bench`: a table of times and ratios. Trust the ratios: they come from one run on one machine.
 
-python -m benchmarks                    10,000 users, a year, all peers; then the chains (--chains 5 for less)
-python -m benchmarks --only balances    the balance reader against its peers; also: users, positions, chains
+python -m benchmarks                    10,000 users, a year, all peers; the chains (--chains 5 for less); the rest
+python -m benchmarks --only balances    the balance reader against its peers; also: users, positions, chains, metrics,
+                                        leaderboard, lots, impermanent_loss, rebalancing
 python -m benchmarks --users 125000     the size of the requirement; the joins are left out unless --joins
 python -m benchmarks --days 1826        five years
 """
@@ -22,7 +23,11 @@ from benchmarks.population import COINS, INVESTMENTS, Population
 from benchmarks.valuation import compare
 
 PUBLISHED_DAYS = 5
-SUBJECTS = ("users", "balances", "positions", "chains")
+FIGURES = ("metrics", "leaderboard", "lots", "impermanent_loss", "rebalancing")
+"""Modules that measure and print by themselves."""
+OF_USERS: dict[str, list[str]] = {"metrics": [], "leaderboard": [], "rebalancing": ["--users"]}
+"""Those that take the number of users, and the word before it."""
+SUBJECTS = ("users", "balances", "positions", "chains", *FIGURES)
 JOINS_UP_TO = 10_000
 TARGETS = {
     "prices to marts, 125,000 users x 365 days": "120 s and 4 GB",
@@ -59,6 +64,16 @@ def main() -> None:
         _show_positions(console)
     if "chains" in subjects:
         _show_chains(console, options.chains)
+    for name in FIGURES:
+        if name in subjects:
+            _run_module(console, name, options.users)
+
+
+def _run_module(console: Console, name: str, users: int) -> None:
+    """A benchmark in a process of its own, which prints its own table."""
+    console.print(f"\n{name.replace('_', ' ').capitalize()}", style="bold")
+    arguments = [*OF_USERS[name], str(users)] if name in OF_USERS else []
+    subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *arguments], check=True)
 
 
 def _show_users(console: Console, options: argparse.Namespace) -> None:
