@@ -124,11 +124,16 @@ class _Dispatcher:
         return Counts(counts["delivered"], counts["pending"], counts["dead"], counts["abandoned"])
 
     async def _take(self, sending: dict[asyncio.Task[Ended], int]) -> list[Taken]:
-        free = MOST_AT_ONCE - len(sending)
-        if free <= 0:
-            return []
-        full = [channel for channel, busy in Counter(sending.values()).items() if busy >= A_CHANNEL_AT_ONCE]
-        return list(await asyncio.to_thread(take, self._engine, self._sealer, self._clock(), most=free, full=full))
+        """As much as there is room for. Again where a channel had more than its share: others may be due behind it."""
+        busy, taken = Counter(sending.values()), list[Taken]()
+        while (free := MOST_AT_ONCE - len(sending) - len(taken)) > 0:
+            full = [channel for channel, count in busy.items() if count >= A_CHANNEL_AT_ONCE]
+            more = await asyncio.to_thread(take, self._engine, self._sealer, self._clock(), most=free, full=full)
+            taken += more
+            busy.update(each.channel_id for each in more)
+            if all(busy[each.channel_id] < A_CHANNEL_AT_ONCE for each in more):
+                break
+        return taken
 
     async def _gather(self, sending: dict[asyncio.Task[Ended], int], *, at_once: bool) -> list[str]:
         """Wait a moment for as many as possible, or for one when there is nothing else to do; record what ended."""
