@@ -134,7 +134,8 @@ class _Known:
         assets = sorted(set(targets))
         place = {name: at for at, name in enumerate(assets)}
         numbers = dict(zip(bought, range(len(bought)), strict=True))
-        of_leg = legs["asset_id"].replace_strict(numbers, return_dtype=pl.Int64).to_numpy()
+        # Cast: without a leg there is nothing to replace, and no type of it.
+        of_leg = legs["asset_id"].replace_strict(numbers, return_dtype=pl.Int64).cast(pl.Int64).to_numpy()
         asset = np.array([place[name] for name in targets], np.int64)[of_leg]
         units = legs["quantity"].to_numpy() * ratios[of_leg]
         closes, weekday_only = (
