@@ -68,7 +68,7 @@ def transactions(
 ) -> dg.MaterializeResult[None]:
     """Transactions of all ledgers in the order in which they happened, the halves of transfers matched."""
     with database.writer(lake, context.run.run_id) as writer:
-        state = fingerprint(database.state_of("transactions"), ledger_rules.matching)
+        state = transactions_state(database, ledger_rules)
         if writer.is_current(TRANSACTIONS, None, state, TRANSACTIONS_VERSION):
             frame = lake.read_table(TRANSACTIONS, TRANSACTIONS_SCHEMA)
         else:
@@ -136,6 +136,21 @@ def ledger_inputs(writer: PartitionWriter, lake: Lake, last: date, rules: Ledger
     ]
     days = sorted({day for day, _ in parts} | {day for day in lake.days(LOT_ENTRIES) if day <= last})
     return chained(parts, days)
+
+
+def transactions_state(database: Database, rules: LedgerRules) -> str:
+    """What the order of transactions rests on."""
+    return fingerprint(database.state_of("transactions"), rules.matching)
+
+
+def ledgers_are_current(
+    writer: PartitionWriter, lake: Lake, database: Database, rules: LedgerRules, last: date
+) -> bool:
+    """Whether the lots up to a day are made of what is known now, by the rules of now."""
+    state = transactions_state(database, rules)
+    return writer.is_current(TRANSACTIONS, None, state, TRANSACTIONS_VERSION) and all(
+        _is_current(writer, day, inputs) for day, inputs in ledger_inputs(writer, lake, last, rules).items()
+    )
 
 
 def _is_current(writer: PartitionWriter, day: date, inputs: str) -> bool:

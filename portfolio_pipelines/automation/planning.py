@@ -1,8 +1,9 @@
 """What a run has to do: which days are missing or changed. It decides nothing about figures.
 
 The rule: a day is due when one of its files is missing, or when what it was made from has changed since: new answers of
-the providers, price files, overrides, investments, the day before, the code. From the first due day to the last day
-there is, everything runs as one range; days whose inputs did not change are recognised inside the run and left alone.
+the providers, price files, overrides, investments, ledgers, the day before, the code. From the first due day to the
+last day there is, everything runs as one range; days whose inputs did not change are recognised inside the run and left
+alone.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Final
 from portfolio_pipelines.market.quotes import QUOTES
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.ledger_rules import LedgerRules
 from portfolio_pipelines.resources.market_data import SAMPLE, MarketData
 from portfolio_pipelines.resources.partitions import PartitionWriter, frame_fingerprint
 from portfolio_pipelines.tables import (
@@ -75,8 +77,11 @@ def make_plan(
         return Plan(missing, [], newest)
     looked_at = [*days, *_until(days[-1], newest or days[-1])]
     writer = PartitionWriter(lake, "", PartitionWriter.records_of(database.partition_log()), lambda _rows: None)
-    changed = _changed_operational(writer, database, looked_at) or _changed_inputs(
-        writer, lake, market, database, looked_at
+    changed = _changed_operational(writer, database, looked_at) or sorted(
+        {
+            *_changed_inputs(writer, lake, market, database, looked_at),
+            *_changed_ledgers(writer, lake, database, looked_at),
+        }
     )
     return Plan(missing, changed, newest)
 
@@ -102,6 +107,16 @@ def _changed_operational(writer: PartitionWriter, database: Database, days: Sequ
         writer.is_current(table, None, database.state_of(name), CODE_VERSION) for name, table in OPERATIONAL.items()
     )
     return [] if same else list(days)
+
+
+def _changed_ledgers(writer: PartitionWriter, lake: Lake, database: Database, days: Sequence[date]) -> list[date]:
+    """Every day since the first transaction, when ledgers or their rules changed; the run finds which it touches."""
+    from portfolio_pipelines.assets.profit_and_loss import ledgers_are_current
+
+    first = database.first_transaction()
+    if first is None or ledgers_are_current(writer, lake, database, LedgerRules.of(database.settings), days[-1]):
+        return []
+    return [day for day in days if day >= first]
 
 
 def _changed_inputs(

@@ -40,7 +40,8 @@ def first_purchase(platform: Platform, users: Sequence[str] = ()) -> date | None
     first = platform.database.first_purchases()
     unknown = sorted(set(users) - set(first))
     if unknown:
-        msg = f"no investments of {', '.join(unknown)}; known users: {', '.join(sorted(first)[:10]) or 'none'}"
+        known = ", ".join(sorted(first)[:10]) or "none"
+        msg = f"no investments and no transactions of {', '.join(unknown)}; known users: {known}"
         raise CommandError(msg)
     days = [day for user, day in first.items() if not users or user in users]
     return min(days, default=None)

@@ -131,14 +131,27 @@ class Database:
         return load_versions(self.engine, day)
 
     def first_purchases(self) -> dict[str, date]:
-        """The day of the first investment of each user."""
+        """The day of the first investment or transaction of each user."""
         query = """
-            select user_id, min((invested_at at time zone 'UTC')::date) as invested_on
-            from app.investment_legs join app.investments using (investment_key) join app.users using (user_key)
-            where superseded_at is null group by user_id
+            select user_id, min((moment at time zone 'UTC')::date) as invested_on
+            from (
+                select user_key, invested_at as moment
+                from app.investment_legs join app.investments using (investment_key) where superseded_at is null
+                union all
+                select user_key, at from app.transaction_versions join app.transactions using (transaction_key)
+                where superseded_at is null
+            ) as began join app.users using (user_key) group by user_id
         """
         schema = pl.Schema({"user_id": pl.String(), "invested_on": pl.Date()})
         return dict(read_frame(self.engine, query, schema).iter_rows())
+
+    def first_transaction(self) -> date | None:
+        """The day of the first transaction that any version of a ledger has; None without a ledger."""
+        with self.engine.connect() as connection:
+            found = connection.scalar(
+                sa.text("select min((at at time zone 'UTC')::date) from app.transaction_versions")
+            )
+        return found if isinstance(found, date) else None
 
     def replace_sample_quantities(self, closes: Closes) -> SampleReplacement:
         """Derive quantities anew that rest on the sample market, now that there are real prices."""

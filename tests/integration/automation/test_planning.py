@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 
 import dagster as dg
 import polars as pl
@@ -11,12 +12,13 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from portfolio_pipelines.assets import operational, performance, prices
+from portfolio_pipelines.assets import operational, performance, prices, profit_and_loss
 from portfolio_pipelines.automation.planning import DAILY_TABLES, Plan, first_sample_day, make_plan
 from portfolio_pipelines.database.connection import url_text
 from portfolio_pipelines.database.investment_import import import_investments
 from portfolio_pipelines.database.overrides import add_override
 from portfolio_pipelines.database.price_import import import_prices
+from portfolio_pipelines.database.transaction_import import import_transactions
 from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.settings import Settings
 
@@ -48,8 +50,8 @@ def bring_investments(platform: Platform, rows: str) -> None:
     )
 
 
-def run(platform: Platform, first: date, last: date) -> None:
-    core = [*dg.load_assets_from_modules([operational, prices, performance])]
+def run(platform: Platform, first: date, last: date, *further: ModuleType) -> None:
+    core = [*dg.load_assets_from_modules([operational, prices, performance, *further])]
     tags = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
     with dg.DagsterInstance.ephemeral() as instance:
         assert dg.materialize(core, tags=tags, resources=dict(platform.resources()), instance=instance).success
@@ -171,3 +173,25 @@ def test_days_of_the_sample_market_are_known_as_such(valued: Platform) -> None:
 
 def test_an_empty_lake_has_no_sample_day(platform: Platform) -> None:
     assert first_sample_day(platform.lake) is None
+
+
+def test_a_transaction_that_came_late_and_another_rule_make_the_days_of_ledgers_due(platform: Platform) -> None:
+    ledger = "user_id,transaction_id,at,type,venue,in_asset,in_quantity,out_asset,out_quantity\n"
+    first, late = (
+        f"ann,one,{DAYS[3]} 10:00,buy,kraken,BTC,1,USD,60000\n",
+        f"ann,two,{DAYS[2]} 10:00,buy,k,BTC,1,USD,1\n",
+    )
+    bring_ledger(platform, ledger + first)
+    run(platform, DAYS[0], DAYS[-1], profit_and_loss)
+    assert plan(platform).due == []
+    bring_ledger(platform, ledger + late)
+    assert plan(platform).changed == DAYS[2:]
+    assert plan(platform, only_missing=True).due == [], "no file is missing"
+    run(platform, DAYS[2], DAYS[-1], profit_and_loss)
+    assert plan(platform).due == []
+    other = Platform.of(platform.settings.model_copy(update={"ledger_shorts_allowed": True}))
+    assert plan(other).changed == DAYS[2:]
+
+
+def bring_ledger(platform: Platform, text: str) -> None:
+    import_transactions(platform.database.engine, text.encode(), first_day=DAYS[0], who="ann", name="ledger.csv")
