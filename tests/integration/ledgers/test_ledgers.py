@@ -25,6 +25,7 @@ from portfolio_pipelines.commands.explained_metrics import Question
 from portfolio_pipelines.database.connection import url_text
 from portfolio_pipelines.database.transaction_import import import_transactions
 from portfolio_pipelines.database.transaction_versions import remove
+from portfolio_pipelines.delivery.reports.holdings import read_ledger_gain
 from portfolio_pipelines.resources.ledger_rules import LedgerRules
 from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.settings import Settings
@@ -384,6 +385,33 @@ def test_the_marts_say_it_in_words(platform: Platform, run: Run) -> None:
         )
         assert open_lots == held
         explained(connection)
+        reported(connection)
+
+
+def reported(marts: Any) -> None:
+    """A report of some days has the sales of those days and the change of the totals; over all days, everything."""
+    sold = read_ledger_gain(marts, "ann", DAYS[1], DAYS[2])
+    assert sold is not None
+    assert (sold.scope, sold.method, sold.has_open) == ("universal", "fifo", False)
+    ((proceeds, cost),) = marts.execute(
+        "select sum(proceeds_usd)::double, sum(cost_usd)::double from disposals where user_id = 'ann' "
+        "and method = 'fifo' and scope = 'universal' and date = ?",
+        [DAYS[2]],
+    ).fetchall()
+    assert [(one.proceeds_usd, one.cost_usd) for one in sold.assets] == [(pytest.approx(proceeds), pytest.approx(cost))]
+    whole = read_ledger_gain(marts, "ann", DAYS[0] - timedelta(days=1), DAYS[4])
+    assert whole is not None
+    assert whole.has_open
+    ((earned,),) = marts.execute(
+        "select pnl_usd::double from marts.profit_and_loss where user_id = 'ann' and method = 'fifo' "
+        "and scope = 'universal' and date = ?",
+        [DAYS[4]],
+    ).fetchall()
+    *parts, total = (value for _, value in whole.totals)
+    assert total == pytest.approx(earned)
+    assert sum(part or 0.0 for part in parts) == pytest.approx(earned)
+    assert sum(one.realised_usd + (one.unrealised_usd or 0.0) for one in whole.assets) == pytest.approx(earned)
+    assert read_ledger_gain(marts, "mallory", DAYS[0], DAYS[4]) is None
 
 
 def explained(marts: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import psycopg
+import pypdfium2
 import pytest
 import sqlalchemy as sa
 
@@ -20,6 +21,7 @@ from portfolio_pipelines.commands.explain import explanation
 from portfolio_pipelines.commands.explained_liquidity import OF_POSITIONS
 from portfolio_pipelines.commands.explained_metrics import Question
 from portfolio_pipelines.database.connection import url_text
+from portfolio_pipelines.delivery.reports.build import build_report
 from portfolio_pipelines.liquidity_tables import (
     IMPERMANENT_LOSS,
     LIQUIDITY_BASES,
@@ -149,6 +151,27 @@ def test_every_loss_is_worked_out_again_from_what_it_rests_on(warehouse: Warehou
     assert agreed > 30
     ratio = dict(percent.inputs)["price ratio"]
     assert percent.recomputed == pytest.approx(200 * ratio**0.5 / (1 + ratio) - 100), "the form of the documents"
+
+
+def test_the_report_of_each_user_says_what_the_marts_say(warehouse: Warehouse) -> None:
+    for user in ("ann", "bob", "cleo"):
+        document = pypdfium2.PdfDocument(build_report(warehouse, user, "il", D1, D4))
+        pages = [page.get_textpage().get_text_bounded() for page in document]
+        document.close()
+        text = " ".join(" ".join(pages).replace("\u200b", "").replace("\N{MINUS SIGN}", "-").split())
+        ((loss, percent),) = rows(
+            warehouse,
+            f"select il_usd, il_pct from marts.impermanent_loss_totals where user_id = '{user}' and date = date '{D4}'",
+        )
+        assert f"Impermanent loss {'-' if loss < -0.005 else ''}${abs(loss):,.2f}" in text
+        assert f"In percent of holding {percent:+.2f} %".replace(" +0.00", " 0.00").replace(" -0.00", " 0.00") in text
+        for worth, reason in rows(
+            warehouse,
+            "select position_value_usd, reason from marts.impermanent_loss "
+            f"where user_id = '{user}' and date = date '{D4}' and is_last_of_day",
+        ):
+            assert (f"${worth:,.2f}" if worth is not None else reason.replace("_", " ")) in text
+    assert "percent only" in text  # the label of cleo's position without dollars
 
 
 def test_a_pool_is_worth_its_reserves_and_the_provider_is_quoted_beside(warehouse: Warehouse) -> None:
