@@ -5,7 +5,8 @@ called what a scammer would call them.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -13,18 +14,23 @@ from typing import Any
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from portfolio_pipelines import transaction_tables as tt
+from portfolio_pipelines.delivery.exports.scheduled import ExportDesk
+from portfolio_pipelines.delivery.exports.schedules import add_schedule
 from portfolio_pipelines.finance.lots_ledger import compute_lots
 from portfolio_pipelines.finance.lots_totals import daily_totals
 from portfolio_pipelines.finance.transaction_values import PRICES as LEDGER_PRICES
 from portfolio_pipelines.finance.transactions import TRANSACTIONS, in_order
 from portfolio_pipelines.liquidity_tables import IMPERMANENT_LOSS, IMPERMANENT_LOSS_SCHEMA
 from portfolio_pipelines.resources.dbt_build import DbtProject
+from portfolio_pipelines.resources.figure_rules import FigureRules
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.warehouse import Warehouse
 from tests.integration.marts.conftest import BTC, DAYS, INVESTMENTS, SmallMarket
 from tests.integration.marts.wallets.conftest import TOKENS, WalletMarket
+from tests.integration.marts.wallets.exports.scheduled_rows import EARLY, WISH
 
 FORMULA = "=cmd|' /C calc'!A0"
 SCRIPT = "<script>alert(1)</script>"
@@ -115,3 +121,34 @@ def warehouse(export_template: tuple[Path, Lake], dbt_state: DbtProject) -> Ware
 def span() -> tuple[date, date]:
     """The first and the last day of it."""
     return D1, D4
+
+
+@pytest.fixture
+def desk(database: sa.Engine, warehouse: Warehouse, tmp_path: Path) -> ExportDesk:
+    """An installation with users and channels: 1 mail of Alice, 2 her unverified webhook, 3 ntfy, 4 Bob's mail."""
+    with database.begin() as connection:
+        connection.execute(sa.text("insert into app.users (user_id) values ('alice'), ('bob')"))
+        for user, kind, is_verified in (
+            ("alice", "email", True), ("alice", "webhook", False), ("alice", "ntfy", True), ("bob", "email", True),
+        ):  # fmt: skip
+            connection.execute(
+                sa.text("""
+                    insert into app.notification_channels (user_key, kind, shown_address, sealed_address,
+                        least_severity, code_tries, failures, created_at, verified_at)
+                    select user_key, :kind, 'x', 'sealed', 'info', 0, 0, :now, case when :verified then :now end
+                    from app.users where user_id = :user
+                """),
+                {"user": user, "kind": kind, "verified": is_verified, "now": EARLY},
+            )
+    return ExportDesk(database, warehouse, tmp_path / "exports", FigureRules())
+
+
+@pytest.fixture
+def add(desk: ExportDesk) -> Callable[..., int]:
+    """Adds a schedule of Alice to channel 1; its id."""
+
+    def make(name: str = "mine", user: str = "alice", now: datetime = EARLY, **changes: Any) -> int:
+        wish = replace(WISH, **{"channel_id": 1, **changes})
+        return add_schedule(desk.engine, user, name, wish, who="tests", now=now)[0]
+
+    return make

@@ -9,16 +9,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from portfolio_pipelines.automation import export_sensors
-from portfolio_pipelines.database.export_runs import runs_frame
-from portfolio_pipelines.database.schedules import schedules_frame
 from portfolio_pipelines.delivery.exports import scheduled
 from portfolio_pipelines.delivery.exports.datasets import Form, What
-from portfolio_pipelines.delivery.exports.due_times import Period, RangeRule, Timetable
+from portfolio_pipelines.delivery.exports.due_times import RangeRule
 from portfolio_pipelines.delivery.exports.retention import remove_old_files
 from portfolio_pipelines.delivery.exports.scheduled import (
     ABANDONED_AFTER,
@@ -30,73 +26,8 @@ from portfolio_pipelines.delivery.exports.scheduled import (
     make_due,
     make_now,
 )
-from portfolio_pipelines.delivery.exports.schedules import (
-    ScheduleRefusedError,
-    Wish,
-    add_schedule,
-    delete_schedule,
-    edit_schedule,
-    pause_schedule,
-    resume_schedule,
-)
-from portfolio_pipelines.resources.figure_rules import FigureRules
-from portfolio_pipelines.resources.warehouse import Warehouse
-
-Rows = list[dict[str, Any]]
-EARLY = datetime(2025, 1, 31, 12, tzinfo=UTC)
-MORNING = datetime(2025, 2, 2, 8, tzinfo=UTC)  # the newest closed day of the marts is 2025-02-01
-DAILY = Timetable(Period.DAILY, time(8), "UTC")
-WISH = Wish(What.SNAPSHOTS, Form.CSV, DAILY)
-
-
-@pytest.fixture
-def desk(database: sa.Engine, warehouse: Warehouse, tmp_path: Path) -> ExportDesk:
-    """An installation with users and channels: 1 mail of Alice, 2 her unverified webhook, 3 ntfy, 4 Bob's mail."""
-    with database.begin() as connection:
-        connection.execute(sa.text("insert into app.users (user_id) values ('alice'), ('bob')"))
-        for user, kind, is_verified in (
-            ("alice", "email", True), ("alice", "webhook", False), ("alice", "ntfy", True), ("bob", "email", True),
-        ):  # fmt: skip
-            connection.execute(
-                sa.text("""
-                    insert into app.notification_channels (user_key, kind, shown_address, sealed_address,
-                        least_severity, code_tries, failures, created_at, verified_at)
-                    select user_key, :kind, 'x', 'sealed', 'info', 0, 0, :now, case when :verified then :now end
-                    from app.users where user_id = :user
-                """),
-                {"user": user, "kind": kind, "verified": is_verified, "now": EARLY},
-            )
-    return ExportDesk(database, warehouse, tmp_path / "exports", FigureRules())
-
-
-@pytest.fixture
-def add(desk: ExportDesk) -> Callable[..., int]:
-    """Adds a schedule of Alice to channel 1; its id."""
-
-    def make(name: str = "mine", user: str = "alice", now: datetime = EARLY, **changes: Any) -> int:
-        wish = replace(WISH, **{"channel_id": 1, **changes})
-        return add_schedule(desk.engine, user, name, wish, who="tests", now=now)[0]
-
-    return make
-
-
-def messages(desk: ExportDesk) -> Rows:
-    query = """
-        select m.key, m.kind, m.title, m.text, m.data, m.attachments, user_id,
-               array(select channel_id from app.outbox_deliveries d where d.message_id = m.message_id) as channels
-        from app.outbox_messages m left join app.users using (user_key) order by message_id
-    """
-    with desk.engine.connect() as connection:
-        return [dict(row) for row in connection.execute(sa.text(query)).mappings()]
-
-
-def runs(desk: ExportDesk) -> Rows:
-    return runs_frame(desk.engine).sort("scheduled_for").to_dicts()
-
-
-def next_due(desk: ExportDesk, name: str = "mine") -> datetime | None:
-    rows = [row for row in schedules_frame(desk.engine).to_dicts() if row["name"] == name]
-    return rows[0]["next_due_at"] if rows else None
+from portfolio_pipelines.delivery.exports.schedules import delete_schedule
+from tests.integration.marts.wallets.exports.scheduled_rows import DAILY, MORNING, messages, next_due, runs
 
 
 def test_what_is_due_is_made_kept_and_handed_to_the_outbox_once(desk: ExportDesk, add: Callable[..., int]) -> None:
@@ -295,40 +226,6 @@ def test_without_a_channel_it_is_kept_and_the_operators_are_told(desk: ExportDes
     assert "was made and kept, but not sent" in unsent["text"]
 
 
-def test_run_now_sends_and_leaves_the_timetable_alone(desk: ExportDesk, add: Callable[..., int]) -> None:
-    schedule = add(rule=RangeRule.LAST_30_DAYS)
-    before = next_due(desk)
-    made = make_now(desk, schedule, datetime(2025, 2, 1, 3, 4, 5, 6, tzinfo=UTC))
-    assert made is not None
-    assert made.status == "done"
-    assert messages(desk)[0]["key"] == f"export:{schedule}:2025-02-01T03:04:05Z"
-    assert messages(desk)[0]["data"]["from"] == "2025-01-02"
-    assert next_due(desk) == before
-
-
-def test_paused_is_not_due_and_what_was_missed_meanwhile_is_not_made_up_for(
-    desk: ExportDesk, add: Callable[..., int]
-) -> None:
-    schedule = add()
-    pause_schedule(desk.engine, "alice", "mine", who="tests", now=EARLY)
-    assert due_exports(desk, MORNING) == []
-    assert make_due(desk, schedule, MORNING) is None
-    assert resume_schedule(desk.engine, "alice", "mine", who="tests", now=MORNING) == MORNING + timedelta(days=1)
-    assert due_exports(desk, MORNING) == []
-
-
-def test_deleted_is_gone_its_history_stays_and_its_name_is_free(desk: ExportDesk, add: Callable[..., int]) -> None:
-    schedule = add()
-    make_due(desk, schedule, datetime(2025, 2, 1, 8, tzinfo=UTC))
-    delete_schedule(desk.engine, "alice", "mine", who="tests")
-    assert make_due(desk, schedule, MORNING) is None
-    assert schedules_frame(desk.engine).is_empty()
-    assert len(runs(desk)) == 1
-    assert add() != schedule
-    with pytest.raises(ScheduleRefusedError, match="no scheduled export 'other'"):
-        delete_schedule(desk.engine, "alice", "other", who="tests")
-
-
 def test_deleted_while_it_is_made_nobody_is_told(
     desk: ExportDesk, add: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,44 +239,6 @@ def test_deleted_while_it_is_made_nobody_is_told(
     monkeypatch.setattr(scheduled, "packed", deleting)
     make_due(desk, schedule, datetime(2025, 2, 1, 8, tzinfo=UTC))
     assert messages(desk) == []
-
-
-def test_other_times_move_the_next_one_and_other_tables_do_not(desk: ExportDesk, add: Callable[..., int]) -> None:
-    add()
-    change = {"what": What.ALL, "form": Form.XLSX, "rule": RangeRule.LAST_MONTH}
-    assert edit_schedule(desk.engine, "alice", "mine", change, who="tests", now=MORNING) == next_due(desk)
-    assert next_due(desk) == datetime(2025, 2, 1, 8, tzinfo=UTC)
-    weekly = {"period": Period.WEEKLY, "on": 1, "zone": "Asia/Tokyo", "at": time(9)}
-    due = edit_schedule(desk.engine, "alice", "mine", {**weekly, "name": "ours"}, who="tests", now=MORNING)
-    assert due == next_due(desk, "ours") == datetime(2025, 2, 3, 0, tzinfo=UTC)
-    (row,) = schedules_frame(desk.engine).to_dicts()
-    assert (row["what"], row["form"], row["range_rule"], row["period"], row["on_day"]) == (
-        "all", "xlsx", "last_month", "weekly", 1,
-    )  # fmt: skip
-
-
-def test_all_faults_of_a_wish_are_told_at_once(desk: ExportDesk, add: Callable[..., int]) -> None:
-    bad = Wish(What.ALL, Form.PDF, Timetable(Period.MONTHLY, time(8), "Mars/Olympus", 32), channel_id=4)
-    with pytest.raises(ScheduleRefusedError) as refused:
-        add_schedule(desk.engine, "nobody", " \n", bad, who="tests", now=EARLY)
-    for part in ("no user 'nobody'", "a name has", "Mars/Olympus", "1 to 31", "no PDF of all", "no channel 4"):
-        assert part in str(refused.value)
-    add()
-    with pytest.raises(ScheduleRefusedError, match="already"):
-        add()
-    add("second")
-    with pytest.raises(ScheduleRefusedError, match="already"):
-        edit_schedule(desk.engine, "alice", "second", {"name": "mine"}, who="tests")
-
-
-@pytest.mark.parametrize(
-    ("channel", "why"), [(2, "not verified"), (3, "kind ntfy"), (4, "has no channel"), (9, "has no")]
-)
-def test_files_go_only_to_verified_mail_or_webhooks_of_the_user(
-    add: Callable[..., int], channel: int, why: str
-) -> None:
-    with pytest.raises(ScheduleRefusedError, match=why):
-        add(channel_id=channel)
 
 
 def test_old_files_go_and_those_that_wait_to_be_delivered_stay(desk: ExportDesk, add: Callable[..., int]) -> None:
@@ -419,88 +278,6 @@ def test_without_marts_it_waits_and_then_fails_with_what_to_do(
     assert len(due_exports(empty, at + PATIENCE)) == 1
     with pytest.raises(ExportFailedError, match="run `portfolio run` first"):
         make_due(empty, schedule, at + PATIENCE)
-
-
-class Installation:
-    """What the resources of Dagster are asked for."""
-
-    def __init__(self, desk: ExportDesk, home: Path) -> None:
-        self.engine, self.settings = desk.engine, self
-        self.exports, self.export_days = home / "exports", 90
-
-
-def test_the_sensor_asks_for_one_run_for_each_due_time_and_the_job_makes_it(
-    desk: ExportDesk, add: Callable[..., int], tmp_path: Path
-) -> None:
-    schedule = add(rule=RangeRule.EVERYTHING)
-    add("later", now=datetime(2999, 1, 1, tzinfo=UTC))
-    resources = {
-        "database": Installation(desk, tmp_path), "warehouse": desk.warehouse, "figure_rules": FigureRules(),
-    }  # fmt: skip
-    with dg.DagsterInstance.ephemeral() as instance:
-
-        def tick() -> dg.SensorResult:
-            context = dg.build_sensor_context(instance=instance, resources=resources)
-            result = export_sensors.scheduled_exports(context)
-            assert isinstance(result, dg.SensorResult)
-            return result
-
-        (request,) = tick().run_requests or []
-        again = (tick().run_requests or [])[0]
-        assert again.run_key == request.run_key  # Dagster starts it once
-        assert f"export {schedule} due " in str(request.run_key)
-        job = dg.Definitions(jobs=[export_sensors.scheduled_export_job], resources=resources).resolve_job_def(
-            export_sensors.EXPORT_JOB_NAME
-        )
-        result = job.execute_in_process(run_config=request.run_config, instance=instance)
-        assert result.success
-        assert not tick().run_requests
-    assert [message["kind"] for message in messages(desk)] == ["export"]
-    assert messages(desk)[0]["data"]["is_late"]
-
-
-def test_a_run_key_changes_with_each_attempt_and_each_hour_so_that_nothing_stays_stuck(
-    desk: ExportDesk, add: Callable[..., int]
-) -> None:
-    add()
-    at = datetime(2025, 2, 1, 8, tzinfo=UTC)
-    (export,) = due_exports(desk, at)
-    keys = [
-        export_sensors.request_of(export, at).run_key,
-        export_sensors.request_of(export, at + timedelta(minutes=59)).run_key,
-        export_sensors.request_of(export, at + timedelta(minutes=61)).run_key,
-        export_sensors.request_of(replace(export, attempts=1), at).run_key,
-    ]
-    assert keys[0] == keys[1]
-    assert len(set(keys)) == 3
-
-
-def test_a_tick_reads_only_what_is_due_of_a_hundred_thousand_schedules(
-    desk: ExportDesk, add: Callable[..., int]
-) -> None:
-    add()
-    with desk.engine.begin() as connection:
-        connection.execute(
-            sa.text("""
-                insert into app.scheduled_exports (user_key, name, what, form, paper, range_rule, period, at_local,
-                    time_zone, next_due_at, created_at, created_by, changed_at, changed_by)
-                select s.user_key, 'n' || n, what, form, paper, range_rule, period, at_local, time_zone,
-                    timestamptz '2030-01-01' + n * interval '1 minute', created_at, created_by, changed_at, changed_by
-                from app.scheduled_exports s, generate_series(1, 100000) n
-            """)
-        )
-        connection.execute(sa.text("analyze app.scheduled_exports"))
-        plan = "\n".join(
-            connection.scalars(
-                sa.text("""
-                    explain select * from app.scheduled_exports join app.users using (user_key)
-                    where deleted_at is null and next_due_at <= timestamptz '2025-02-01 08:00Z'
-                    order by next_due_at, schedule_id limit 100
-                """)
-            )
-        )
-    assert "ix_scheduled_exports_due" in plan
-    assert len(due_exports(desk, datetime(2025, 2, 1, 8, tzinfo=UTC))) == 1
 
 
 def test_the_same_days_make_the_same_archive(desk: ExportDesk, add: Callable[..., int]) -> None:
