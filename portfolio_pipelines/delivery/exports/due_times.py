@@ -130,10 +130,7 @@ def due_now(timetable: Timetable, since: datetime, now: datetime) -> Due | None:
     newest = previous_due(timetable, now + timedelta(microseconds=1))
     if newest < since:  # the timetable was changed after `since` was set
         newest = since
-    times, at = 1, since
-    while at < newest:
-        at = next_due(timetable, at)
-        times += 1
+    times = 1 + _steps(timetable, since, newest)
     return Due(newest, since, times, next_due(timetable, newest))
 
 
@@ -181,6 +178,14 @@ def moment(day: date, at: time, zone: str) -> datetime:
         else:
             late = middle
     return late
+
+
+def _steps(timetable: Timetable, first: datetime, last: datetime) -> int:
+    """How many due times after `first` come up to `last`, both due times: by the calendar, however many they are."""
+    start, end = (at.astimezone(ZoneInfo(timetable.zone)).date() for at in (first, last))
+    if timetable.period is Period.MONTHLY:
+        return (end.year - start.year) * 12 + end.month - start.month
+    return (end - start).days // (7 if timetable.period is Period.WEEKLY else 1)
 
 
 def _days(timetable: Timetable, start: date, step: int) -> Iterator[date]:

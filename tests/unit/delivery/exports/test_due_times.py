@@ -176,6 +176,16 @@ def test_due_times_follow_each_other_without_a_hole_in_both_directions(timetable
     assert after - at <= timedelta(days=longest)
 
 
+@given(TIMETABLES.filter(lambda timetable: timetable.zone != "Pacific/Apia"), MOMENTS, st.integers(0, 40))
+def test_what_was_missed_is_counted_one_by_one(timetable: Timetable, at: datetime, missed: int) -> None:
+    """But on Samoa, which left out a whole day in 2011."""
+    since = due = next_due(timetable, at)
+    for _ in range(missed):
+        due = next_due(timetable, due)
+    found = due_now(timetable, since, due + timedelta(minutes=1))
+    assert found == Due(due, since, missed + 1, next_due(timetable, due))
+
+
 @given(TIMETABLES, MOMENTS, st.integers(1, 8))
 def test_the_days_of_exports_follow_each_other_without_a_hole(timetable: Timetable, at: datetime, n: int) -> None:
     """Also over changing clocks, and when several were missed; a day may only be sent again where no new one closed."""
