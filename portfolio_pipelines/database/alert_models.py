@@ -15,7 +15,6 @@ from sqlalchemy import (
     Identity,
     Index,
     SmallInteger,
-    UniqueConstraint,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -51,7 +50,6 @@ class AlertRuleVersion(Base):
         Index(
             "ix_alert_rule_versions_metric", "metric", "change_number", postgresql_where=text("superseded_at is null")
         ),
-        UniqueConstraint("change_number"),
         CheckConstraint(f"comparison in {COMPARISONS}", name="comparison"),
         CheckConstraint("coalesce(info_at, warning_at, critical_at) is not null", name="threshold"),
         CheckConstraint("hysteresis >= 0 and coalesce(cooldown_minutes, 0) >= 0", name="positive"),

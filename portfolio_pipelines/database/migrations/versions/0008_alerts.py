@@ -71,7 +71,6 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['rule_id'], ['app.alert_rules.rule_id'], name=op.f('fk_alert_rule_versions_rule_id_alert_rules')),
     sa.ForeignKeyConstraint(['user_key'], ['app.users.user_key'], name=op.f('fk_alert_rule_versions_user_key_users')),
     sa.PrimaryKeyConstraint('rule_id', 'version', name=op.f('pk_alert_rule_versions')),
-    sa.UniqueConstraint('change_number', name=op.f('uq_alert_rule_versions_change_number')),
     schema='app',
     comment='Alert rules, all versions; the current one has no superseded_at, a deleted rule none'
     )
