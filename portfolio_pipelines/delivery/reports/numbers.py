@@ -11,8 +11,10 @@ from typing import Final
 UNKNOWN: Final = "–"
 MINUS: Final = "\N{MINUS SIGN}"
 SPACE: Final = "\N{NO-BREAK SPACE}"
-READABLE_UP_TO: Final = 1e15
+READABLE_UP_TO: Final = 1e12
 """Longer numbers are written with an exponent: nobody counts their digits, and no column holds them."""
+CENTS_UP_TO: Final = 1e9
+"""USD from which on cents are left out."""
 SMALLEST_SHOWN: Final = 1e-8
 SHORT_UNITS: Final = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -26,11 +28,11 @@ def is_known(value: Number) -> bool:
 
 
 def usd(value: Number, *, signed: bool = False) -> str:
-    """An amount in USD, to the cent: $1,234.50."""
+    """An amount in USD, to the cent: $1,234.50; of billions to the dollar."""
     if value is None or not is_known(value):
         return UNKNOWN
     size = abs(float(value))
-    text = f"{size:,.2f}" if size < READABLE_UP_TO else f"{size:.4e}"
+    text = f"{size:,.{2 if size < CENTS_UP_TO else 0}f}" if size < READABLE_UP_TO else f"{size:.4e}"
     return f"{_sign(float(value) if text.strip('0.,') else 0.0, signed)}${text}"
 
 
@@ -79,12 +81,11 @@ def short(value: float, unit: str = "") -> str:
     """A number for the axis of a chart: 1.2M, 250k, 0.05; `unit` is $ or %."""
     size = abs(value)
     for bound, letter in SHORT_UNITS:
-        if bound <= size < READABLE_UP_TO:
+        if bound <= size < 1e15:
             text = f"{size / bound:.4g}{letter}"
             break
     else:
-        is_plain = size == 0 or 1e-3 <= size < READABLE_UP_TO
-        text = f"{size:.4g}" if is_plain else f"{size:.0e}"
+        text = f"{size:.4g}" if size == 0 or 1e-3 <= size < 1e3 else f"{size:.3g}"
     sign = MINUS if value < 0 and text.strip("0.") else ""
     return f"{sign}{'$' if unit == '$' else ''}{text}{SPACE + '%' if unit == '%' else ''}"
 

@@ -22,7 +22,8 @@ def _tone(value: float | None) -> str:
 
 
 def _card(label: str, value: str, note: str = "", tone: str = "plain") -> Payload:
-    return {"label": label, "value": value, "note": note, "tone": tone}
+    is_something = any(digit in value for digit in "123456789")  # what is rounded to nothing has no colour
+    return {"label": label, "value": value, "note": note, "tone": tone if is_something else "plain"}
 
 
 def performance_cards(days: PortfolioDays, own: Metrics) -> list[Payload]:
@@ -80,7 +81,9 @@ def _coverage_card(days: PortfolioDays) -> Payload:
     note = f"{day(calendar[lowest])}" if coverage[lowest] < FULL else "every day rests on fresh prices"
     if unknown:
         note = f"{day(calendar[lowest])}; unknown on {counted(unknown, 'day')}"
-    return _card("Lowest coverage", percent(coverage[lowest]), note, "plain" if coverage[lowest] >= FULL else "bad")
+    # Also a coverage of 0 has its colour.
+    tone = "plain" if coverage[lowest] >= FULL else "bad"
+    return _card("Lowest coverage", percent(coverage[lowest]), note) | {"tone": tone}
 
 
 def _note_of(name: str, own: Metrics) -> str:

@@ -32,6 +32,8 @@ SIGNED: Final = frozenset(("twr", "roi", "xirr", "best_day", "worst_day", "var_9
 RATIOS: Final = frozenset(("sharpe", "sortino", "calmar"))
 METHODS: Final = {"fifo": "first in, first out", "lifo": "last in, first out", "hifo": "highest cost first"}
 SCOPES: Final = {"universal": "all venues sharing their lots", "per_venue": "each venue with lots of its own"}
+NARROW_FROM: Final = 10.0
+"""A return of 1,000 % and more is rounded in the table of months."""
 MOST_HOLDINGS: Final = 300
 """Rows of the table; what is more is counted and summed below it."""
 MOST_GAINS: Final = 200
@@ -90,9 +92,16 @@ def month_rows(days: PortfolioDays) -> list[Payload]:
     for one in found:
         row = years.setdefault(one.year, {"year": str(one.year), "cells": [None] * 13})
         mark = "" if one.is_whole or one.value is None else "†"
-        text = percent(one.value, signed=True, digits=1) + mark
+        text = _of_month(one.value) + mark
         row["cells"][12 if one.month is None else one.month - 1] = {"text": text, "value": one.value}
     return list(years.values())
+
+
+def _of_month(value: float | None) -> str:
+    """A return as short as its narrow column: +12.3 %, +1.3k %."""
+    if value is None or abs(value) < NARROW_FROM:
+        return percent(value, signed=True, digits=1)
+    return f"{'+' if value > 0 else ''}{numbers.short(float(f'{100 * value:.3g}'), '%')}"
 
 
 def holding_table(holdings: Sequence[Holding], last: date, *, is_newest: bool) -> Payload:

@@ -121,6 +121,23 @@ def test_value_and_gain_are_those_of_the_marts_at_both_ends(marts: ReportMarts) 
     assert cards["Return on money put in"][0] == "−50.00 %"  # (10,000 - 20,000) / (11,000 + 9,000)
 
 
+def test_gains_losses_and_poor_coverage_have_colours_and_nothing_has_none(marts: ReportMarts) -> None:
+    marts.add_portfolio("ann", [0.0, 0.1, None, -0.5, 0.0], coverage={2: 0.0})
+    with marts.warehouse.connect() as connection:
+        payload, _ = performance_payload(connection, "ann", day(0), day(4), FigureRules())
+    tones = {card["label"]: card["tone"] for card in payload["cards"]}
+    assert tones["Time-weighted return"] == tones["Gain of investments"] == tones["Lowest coverage"] == "bad"
+    assert tones["Best day"] == "good"
+    with marts.warehouse.connect() as connection:
+        payload, _ = performance_payload(connection, "ann", day(0), day(0), FigureRules())
+    assert {card["tone"] for card in payload["cards"]} == {"plain"}
+
+
+def test_returns_of_thousands_of_percent_fit_the_table_of_months(marts: ReportMarts, text_of: Text) -> None:
+    marts.add_portfolio("ann", [0.0, 0.0, 1234.5])
+    assert "2024 +123k %† +123k %†" in text_of(build_report(marts.warehouse, "ann", "performance", FIRST, day(2)))
+
+
 def test_the_risk_free_rate_of_the_installation_counts(marts: ReportMarts) -> None:
     marts.add_portfolio("ann", RETURNS)
     free, costly = (cards_of(marts, "ann", FIRST, day(199), rate)["Sharpe ratio"][0] for rate in (0.0, 0.2))

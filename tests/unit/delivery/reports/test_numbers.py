@@ -14,7 +14,8 @@ from portfolio_pipelines.delivery.reports import numbers
     ("value", "shown"),
     [
         (1234.5, "$1,234.50"), (-1234.567, "−$1,234.57"), (0, "$0.00"), (-0.001, "$0.00"), (None, "–"),
-        (float("nan"), "–"), (float("inf"), "–"), (Decimal("12.345"), "$12.35"), (2e18, "$2.0000e+18"),
+        (float("nan"), "–"), (float("inf"), "–"), (Decimal("12.345"), "$12.35"), 
+        (1_234_567_890.5, "$1,234,567,890"), (2e18, "$2.0000e+18"),
     ],
 )  # fmt: skip
 def test_amounts(value: numbers.Number, shown: str) -> None:
