@@ -23,9 +23,9 @@ from benchmarks.population import COINS, INVESTMENTS, Population
 from benchmarks.valuation import compare
 
 PUBLISHED_DAYS = 5
-FIGURES = ("metrics", "leaderboard", "lots", "impermanent_loss", "rebalancing")
+FIGURES = ("metrics", "leaderboard", "lots", "impermanent_loss", "rebalancing", "alerts")
 """Modules that measure and print by themselves."""
-OF_USERS: dict[str, list[str]] = {"metrics": [], "leaderboard": [], "rebalancing": ["--users"]}
+OF_USERS: dict[str, list[str]] = {"metrics": [], "leaderboard": [], "rebalancing": ["--users"], "alerts": ["--users"]}
 """Those that take the number of users, and the word before it."""
 SUBJECTS = ("users", "balances", "positions", "chains", *FIGURES)
 JOINS_UP_TO = 10_000
