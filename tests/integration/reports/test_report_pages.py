@@ -45,9 +45,10 @@ def day(number: int) -> date:
     return FIRST + timedelta(days=number)
 
 
-@pytest.fixture
-def ordinary(marts: ReportMarts) -> ReportMarts:
-    """Four months of a portfolio with everything that a report can show."""
+@pytest.fixture(scope="module")
+def ordinary_file(empty_marts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four months of a portfolio with everything that a report can show, made once."""
+    marts = ReportMarts(tmp_path_factory.mktemp("ordinary"), like=empty_marts)
     returns = [float(gain) for gain in np.random.default_rng(9).normal(0.002, 0.02, 120)]
     marts.add_portfolio("ann", [*returns[:50], None, None, *returns[52:]], deposits={70: 2_500.0})
     marts.add_benchmarks(day(-3), day(119))
@@ -73,7 +74,13 @@ def ordinary(marts: ReportMarts) -> ReportMarts:
         "0 as positions_without_usd, 0 as positions_out_of_range, false as is_stale "
         "from marts.impermanent_loss group by all"
     )
-    return marts
+    return marts.path
+
+
+@pytest.fixture
+def ordinary(ordinary_file: Path, tmp_path: Path) -> ReportMarts:
+    """The same, for this test alone."""
+    return ReportMarts(tmp_path, like=ordinary_file)
 
 
 def shrunk(page: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portfolio_pipelines.delivery.reports.portfolio_days import Period, PortfolioDays
@@ -46,6 +46,7 @@ def figures_of(days: PortfolioDays) -> dict[str, float | None]:
     return dict(range_figures(days, [], FigureRules())[0].figures)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.floats(100.0, 10_000.0), min_size=4, max_size=120), st.data())
 def test_two_reports_in_a_row_compound_to_the_one_over_both(values: list[float], data: st.DataObject) -> None:
     whole: list[float | None] = list(values)
@@ -61,6 +62,7 @@ def test_two_reports_in_a_row_compound_to_the_one_over_both(values: list[float],
     assert (1 + before) * (1 + after) == pytest.approx(1 + both, rel=1e-9)
 
 
+@settings(max_examples=60)
 @given(worths, st.data())
 def test_what_is_unknown_has_a_reason_and_what_is_known_is_a_number(
     values: list[float | None], data: st.DataObject
