@@ -39,6 +39,7 @@ WILD_DAY: Final = 1.0
 EQUAL_DIGITS: Final = 9
 """Figures that agree to so many decimals are equal: the same holdings added in another order must tie."""
 ROUNDING: Final = 1e-9
+NOWHERE: Final = -1
 
 
 class Unranked(IntFlag):
@@ -100,6 +101,7 @@ class Backwards:
     _known: NDArray[np.int32] = field(init=False)
     _large: NDArray[np.int32] = field(init=False)
     _wild: Flags = field(init=False)
+    _places: NDArray[np.int64] | None = None  # of each key, made when first needed: keys are small numbers
 
     def __post_init__(self) -> None:
         count = len(self.user_key)
@@ -116,33 +118,47 @@ class Backwards:
         self.days += 1
 
     def _fold(self, day: CountedDay) -> None:
-        spread = _spreader(day.user_key, self.user_key)
-        opening, gain = spread(day.opening_usd), spread(day.gain_usd)
-        sure = spread(day.opening_confirmed_usd)
-        value, value_sure = spread(day.value_usd), spread(day.confirmed_usd)
+        spread = self._spreader(day.user_key)
+        opening, gain, sure = spread(day.opening_usd), spread(day.gain_usd), spread(day.opening_confirmed_usd)
         if self.days == 0:
-            self._value = value
-            self._worth += np.nan_to_num(value)
-            self._confirmed += np.nan_to_num(value_sure)
-        known = (opening >= LEAST_INVESTED_USD) & ~np.isnan(gain)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            change = np.where(known, gain / opening, 0.0)
-        factor = 1 + change
+            self._value = spread(day.value_usd)
+            self._worth += np.nan_to_num(self._value)
+            self._confirmed += np.nan_to_num(spread(day.confirmed_usd))
+        known = opening >= LEAST_INVESTED_USD
+        known &= gain == gain  # not NaN
+        at_work = np.where(known, opening, 0.0)
+        change = np.zeros(len(opening))
+        np.divide(gain, opening, out=change, where=known)
+        wild = np.abs(change) > WILD_DAY
+        if wild.any():
+            value, value_sure = spread(day.value_usd), spread(day.confirmed_usd)
+            confirmed = (sure >= opening * (1 - ROUNDING)) & (value_sure >= value * (1 - ROUNDING))
+            self._wild |= wild & ~confirmed
+        np.add(self._gain, gain, out=self._gain, where=known)
+        change += 1
         # From the last day back: the lowest index after each day, as a share of the index before it.
         np.minimum(self._low, 1.0, out=self._low)
-        self._low *= factor
+        self._low *= change
         np.minimum(self._drawdown, self._low - 1, out=self._drawdown)
-        self._growth *= factor
-        self._gain += np.where(known, gain, 0.0)
-        at_work = np.where(known, opening, 0.0)
+        self._growth *= change
         np.maximum(self._peak, at_work, out=self._peak)
         np.minimum(self._least, at_work, out=self._least)
         self._worth += at_work
-        self._confirmed += np.where(known, np.nan_to_num(sure), 0.0)
+        np.add(self._confirmed, sure, out=self._confirmed, where=known)
         self._known += known
         self._large += at_work >= USUALLY_AT_WORK_USD
-        confirmed = (sure >= opening * (1 - ROUNDING)) & (value_sure >= value * (1 - ROUNDING))
-        self._wild |= (np.abs(change) > WILD_DAY) & ~confirmed
+
+    def _spreader(self, known: NDArray[np.int32]) -> "_Spread":
+        count = len(self.user_key)
+        if len(known) == count and np.array_equal(known, self.user_key):
+            return _Spread(None, None, count)
+        if self._places is None:
+            self._places = np.full(int(self.user_key.max(initial=0)) + 1, NOWHERE)
+            self._places[self.user_key] = np.arange(count)
+        some = known < len(self._places)
+        place = self._places[known[some]]
+        some[some] = place != NOWHERE
+        return _Spread(place[place != NOWHERE], some, count)
 
     def record(self) -> WindowRecord:
         """The window of all days added so far."""
@@ -168,15 +184,6 @@ class Backwards:
             n_obs=self._known.copy(),
             unranked=flags,
         )
-
-
-def _spreader(known: NDArray[np.int32], wanted: NDArray[np.int32]) -> "_Spread":
-    if len(known) == len(wanted) and bool((known == wanted).all()):
-        return _Spread(None, None, len(wanted))
-    place = np.searchsorted(wanted, known)
-    inside = place < len(wanted)
-    inside[inside] = wanted[place[inside]] == known[inside]
-    return _Spread(place[inside], inside, len(wanted))
 
 
 @dataclass(frozen=True, slots=True)
