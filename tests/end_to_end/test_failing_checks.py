@@ -52,6 +52,14 @@ def test_the_failed_run_is_recorded_as_failed(spoilt: Any) -> None:
     assert spoilt.runs()[-1][1:] == ("serve", "FAILURE")
 
 
+def test_the_operators_are_told_of_the_failed_run_once(spoilt: Any) -> None:
+    run, _, _ = spoilt.runs()[-1]
+    told = "select key, title, user_key from app.outbox_messages"
+    assert spoilt.sql(told) == [(f"failed-run:{run}", "Run of serve failed", None)]
+    assert spoilt.sql("select run_id, job from app.failed_runs") == [(run, "serve")]
+    assert "investments_add_up" in spoilt.sql("select text from app.outbox_messages")[0][0]
+
+
 def test_a_blocking_check_of_a_table_stops_everything_downstream(spoilt: Any, world: tuple[date, ...]) -> None:
     (spoilt.home / "lake/core/benchmarks_daily" / f"date={DAY}" / "data.parquet").unlink()  # makes the day due
     message = spoilt.refuses("backfill", "--from", world[0], "--to", world[1], "--only-missing")

@@ -96,6 +96,12 @@ def test_jobs_and_schedules_are_there_and_schedules_are_off(definitions: dg.Defi
     assert definitions.resolve_job_def("daily").partitions_def is not None
 
 
+def test_the_sensors_that_look_at_data_and_runs_are_there_and_off(definitions: dg.Definitions) -> None:
+    sensors = {sensor.name: sensor for sensor in definitions.get_repository_def().sensor_defs}
+    assert {"alerts", "freshness", "run_failures"} <= sensors.keys()
+    assert {sensor.default_status for sensor in sensors.values()} == {dg.DefaultSensorStatus.STOPPED}
+
+
 def test_loading_needs_no_database_and_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; import portfolio_pipelines.definitions;"
