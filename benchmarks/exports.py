@@ -1,6 +1,6 @@
 """Exports: a hundred thousand rows in each format beside plain polars, csv, json and xlsxwriter; one user's five years.
 
-python -m benchmarks.exports [--rows 100000] [--users 200] [--days 1826]        --users 0 leaves the five years out
+python -m benchmarks.exports [--rows 100000] [--users 20] [--days 1826]        --users 0 leaves the five years out
 
 The rows are those of a table of holdings: a day, four texts, an exact quantity, four figures, two flags, a moment. Ours
 guards text, writes every digit of a quantity and counts coverage on the way; the peers write what they are given.
@@ -21,10 +21,14 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table as Shown
 
+from portfolio_pipelines import tables
 from portfolio_pipelines.delivery.exports import parquet_files, text_files, workbooks
 from portfolio_pipelines.delivery.exports.datasets import DATASETS, Form, What
 from portfolio_pipelines.delivery.exports.manifest import Tally
 from portfolio_pipelines.delivery.exports.reading import BATCH_ROWS, ExportColumn, Kind, Table
+from portfolio_pipelines.finance.lots import METHODS
+from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.transaction_tables import PROFIT_AND_LOSS, PROFIT_AND_LOSS_SCHEMA
 
 TARGETS = "one user x 5 years under 10 s in each format"
 EXCEL_PART = 10_000
@@ -129,24 +133,71 @@ def by_xlsxwriter(frame: pl.DataFrame, folder: Path) -> None:
 
 
 def five_years(users: int, days: int) -> list[tuple[str, float, int, float]]:
-    """Format, seconds, rows and megabytes of everything of one user, out of marts of a population."""
-    from benchmarks.pipeline import measure
+    """Format, processor seconds, rows and megabytes of everything of one user, out of marts of a few users."""
     from portfolio_pipelines.delivery.exports.write import write_export
+    from portfolio_pipelines.resources.dbt_build import DbtProject
     from portfolio_pipelines.resources.warehouse import Warehouse
-    from portfolio_pipelines.settings import Settings
 
+    last = date(2025, 12, 31)
+    span = last - timedelta(days=days - 1), last
     with tempfile.TemporaryDirectory(prefix="portfolio-bench-") as folder:
-        home = Path(folder, "home")
-        measure(home, users, days, publish=False)
-        warehouse = Warehouse.from_settings(Settings(home=home, price_providers=()))
-        last = date(2025, 12, 31)
+        home = Path(folder)
+        lake = Lake(home / "lake")
+        fill(lake, users, *span)
+        project = DbtProject(home / "dbt", home / ".warehouse.build" / "warehouse.duckdb")
+        warehouse = Warehouse(home / "warehouse.duckdb", lake, project)
+        warehouse.build()
         found = []
         for form in (Form.CSV, Form.JSON, Form.NDJSON, Form.PARQUET, Form.XLSX):
             started = time.process_time()
-            span = last - timedelta(days=days - 1), last
-            made = write_export(warehouse, "user-000001", What.ALL, form, *span, home / "exports" / form)
+            made = write_export(warehouse, "user-1", What.ALL, form, *span, home / "exports" / form)
             found.append((form.value, time.process_time() - started, made.rows, made.size / 1e6))
     return found
+
+
+def fill(lake: Lake, users: int, first: date, last: date) -> None:
+    """Three investments of four coins for each user and eight ledgers, every day: all at 100 USD a coin, for ever."""
+    coins = [f"coingecko:coin-{at:02d}" for at in range(12)]
+    keys = range(1, users + 1)
+    people = [(key, f"user-{key}") for key in keys]
+    lake.replace_table(tables.USERS, pl.DataFrame(people, tables.USERS_SCHEMA, orient="row"))
+    assets = [(coin, coin[-7:], coin, "crypto", "daily", None, None, None) for coin in coins]
+    lake.replace_table(tables.ASSETS, pl.DataFrame(assets, tables.ASSETS_SCHEMA, orient="row"))
+    lake.replace_table(tables.SUCCESSIONS, pl.DataFrame(schema=tables.SUCCESSIONS_SCHEMA))
+    legs = [
+        (user, 3 * user + at // 4, f"user-{user}", f"investment-{at // 4}", first, coin, 90.0, 1.0, "given", None)
+        for user in keys
+        for at, coin in enumerate(coins)
+    ]
+    lake.replace_table(tables.INVESTMENT_LEGS, pl.DataFrame(legs, tables.INVESTMENT_LEGS_SCHEMA, orient="row"))
+    price = {"close_usd": 100.0, "status": "ok", "provider": "file", "source": "bench", "n_quotes": 1, "is_final": True}
+    investment = {"invested_usd": 360.0, "value_usd": 400.0, "stale_usd": 0.0, "missing_usd": 0.0, "unpriced_legs": 0}
+    whole = {"invested_usd": 1080.0, "value_usd": 1200.0, "stale_usd": 0.0, "missing_usd": 0.0, "unpriced_legs": 0,
+             "flow_out_usd": 0.0, "daily_return": 0.0, "twr_index": 1.0, "is_final": True}  # fmt: skip
+    ledgers = [(scope, method) for scope in ("universal", "per_venue") for method in METHODS]
+    usd = {name: Decimal(0) for name, kind in PROFIT_AND_LOSS_SCHEMA.items() if name.endswith("_usd")}
+    usd |= {name: Decimal(90) for name in ("cost_usd", "paid_in_usd")}
+    usd |= {"value_usd": Decimal(100), "unrealised_usd": Decimal(10)}
+    counts = {"unpriced_assets": 0, "incomplete_uses": 0, "is_final": True}
+    for day in pl.date_range(first, last, eager=True):
+        known = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=25)
+        rows: dict[str, tuple[list[dict[str, object]], pl.Schema]] = {
+            tables.PRICES: ([{"asset_id": coin, **price, "known_at": known} for coin in coins], tables.PRICES_SCHEMA),
+            tables.INVESTMENT_PERFORMANCE: (
+                [{"user_key": user, "investment_key": 3 * user + at, **investment, "is_final": True}
+                 for user in keys for at in range(3)], tables.INVESTMENT_PERFORMANCE_SCHEMA,
+            ),
+            tables.PORTFOLIO_PERFORMANCE: (
+                [{"user_key": user, **whole, "flow_in_usd": 1080.0 if day == first else 0.0} for user in keys],
+                tables.PORTFOLIO_PERFORMANCE_SCHEMA,
+            ),
+            PROFIT_AND_LOSS: (
+                [{"user_key": user, "scope": scope, "method": method, **usd, **counts}
+                 for user in keys for scope, method in ledgers], PROFIT_AND_LOSS_SCHEMA,
+            ),
+        }  # fmt: skip
+        for table, (found, schema) in rows.items():
+            lake.replace(table, day, pl.DataFrame([{**row, "date": day} for row in found], schema))
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -160,7 +211,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.exports", description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--users", type=int, default=200, help="of the marts that five years of one are exported from")
+    parser.add_argument("--users", type=int, default=20, help="of the marts that five years of one are exported from")
     parser.add_argument("--days", type=int, default=1_826)
     options = parser.parse_args()
     console = Console()

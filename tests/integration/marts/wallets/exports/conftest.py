@@ -4,7 +4,6 @@ Alice has investments, a wallet, a ledger and a position in a pool. Her token, i
 called what a scammer would call them.
 """
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
@@ -86,14 +85,14 @@ def _losses(lake: Lake) -> None:
 
 
 @pytest.fixture(scope="session")
-def export_template(template: Any, dbt_state: DbtProject, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+def export_template(dbt_state: DbtProject, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """The lake with everything, and its warehouse."""
     folder = tmp_path_factory.mktemp("exports")
-    lake = Lake(Path(shutil.copytree(template.lake, folder / "lake")))
+    lake = Lake(folder / "lake")
     investments = dict(INVESTMENTS)
     user, _, bought, legs = investments[11]
     investments[11] = (user, DIRECTION, bought, legs)
-    SmallMarket(lake, investments=investments).write_dimensions()
+    SmallMarket(lake, investments=investments).write()
     tokens = {
         key: (chain, price, TOKEN_NAMES.get(key, symbol), decimals, category)
         for key, (chain, price, symbol, decimals, category) in TOKENS.items()
