@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 from portfolio_pipelines.delivery.channels.letters import Kind, Outcome, Result
 from portfolio_pipelines.delivery.dispatch_policy import MOST_CLAIMS
-from portfolio_pipelines.delivery.dispatch_queue import A_CHANNEL_AT_ONCE, LEASE, Ended, Taken, record, take
+from portfolio_pipelines.delivery.dispatch_queue import A_CHANNEL_AT_ONCE, LEASE, Ended, Taken, take
+from portfolio_pipelines.delivery.dispatch_results import record
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.sealing import Sealer, SealingError
 from portfolio_pipelines.settings import Settings

@@ -24,7 +24,7 @@ MOST_ATTEMPTS: Final = len(DELAYS) + 1
 MOST_CLAIMS: Final = 50
 """Times that a delivery is taken; when every dispatcher that takes it dies, it is what kills them."""
 LONGEST_TRY: Final = timedelta(days=5)
-"""A delivery that waits for a silent receiver is given up after it; the schedule alone takes over three days."""
+"""What waits behind others for a receiver that is silent is given up after it, untried; attempts take three days."""
 HOLDS: Final[Sequence[timedelta]] = (
     timedelta(seconds=1),
     timedelta(seconds=5),

@@ -42,7 +42,7 @@ def mail_of(target: Target, letter: Letter, settings: Settings) -> EmailMessage:
     names = [each.name for each in letter.attachments]
     footer = (
         f"You get this because your address is channel {target.channel_id} of a portfolio. "
-        "To stop it, answer with the subject unsubscribe, or let its operator pause or delete the channel."
+        f"To stop it, have the channel paused or deleted: portfolio channels pause {target.channel_id}"
     )
     made = page(
         letter.title, letter.text, letter.severity, letter.data, letter.created_at,
@@ -157,10 +157,11 @@ class MailServer:
         context = ssl.create_default_context()
         if settings.ca_file is not None:
             context.load_verify_locations(settings.ca_file)
+        ours = parseaddr(settings.smtp_from)[1].rpartition("@")[2]  # else it asks the network for this machine's name
         if settings.smtp_security == "tls":
-            server = smtplib.SMTP_SSL(host, port, timeout=seconds, context=context)
+            server = smtplib.SMTP_SSL(host, port, local_hostname=ours, timeout=seconds, context=context)
         else:
-            server = smtplib.SMTP(host, port, timeout=seconds)
+            server = smtplib.SMTP(host, port, local_hostname=ours, timeout=seconds)
         try:
             if settings.smtp_security == "starttls":
                 server.starttls(context=context)

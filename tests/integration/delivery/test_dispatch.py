@@ -5,10 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from standardwebhooks.webhooks import Webhook
 
+from portfolio_pipelines.database.connection import url_text
+from portfolio_pipelines.delivery import following
+from portfolio_pipelines.delivery.channels.letters import DELIVERED, Outcome, Result
 from portfolio_pipelines.delivery.channels.registered import (
     delete_channel,
     pause_channel,
@@ -16,11 +20,12 @@ from portfolio_pipelines.delivery.channels.registered import (
     rotate_secret,
 )
 from portfolio_pipelines.delivery.dispatch import Counts, utc_now
-from portfolio_pipelines.delivery.dispatch_queue import next_due, take
-from portfolio_pipelines.delivery.outbox import Attachment, Severity, idempotency_id
+from portfolio_pipelines.delivery.dispatch_queue import Ended, next_due, take
+from portfolio_pipelines.delivery.dispatch_results import record
+from portfolio_pipelines.delivery.outbox import WAKE, Attachment, Severity, idempotency_id, put
 from portfolio_pipelines.delivery.outbox_reading import deliveries_frame, retry
 from portfolio_pipelines.resources.sealing import Sealer
-from tests.integration.delivery.conftest import Desk, Receiver, Reply, Request, message
+from tests.integration.delivery.conftest import Desk, Middle, Receiver, Reply, Request, message
 
 
 def test_what_arrives_verifies_with_the_library_of_the_convention(desk: Desk, receiver: Receiver) -> None:
@@ -185,6 +190,18 @@ def test_nothing_waits_for_ever_for_a_receiver_that_stays_silent(desk: Desk, rec
     told = [got.json for got in receiver.got if got.path == "/operators"]
     assert 1 <= len(told) <= 3  # once a day
     assert all("channel 1" in each["data"]["title"] for each in told)
+
+
+def test_a_dispatcher_that_was_off_for_weeks_gives_nothing_up_at_once(desk: Desk, receiver: Receiver) -> None:
+    desk.channel("webhook", receiver.url)
+    desk.put(*(message(f"k{number}", f"s{number}") for number in range(30)))
+    desk.clock.move(days=30)
+    receiver.answer = lambda _: Reply(503)
+    assert desk.dispatch() == Counts(failed=8)
+    assert {row["status"] for row in desk.deliveries()} == {"pending"}
+    desk.clock.move(hours=1)
+    receiver.answer = lambda _: Reply()
+    assert desk.dispatch() == Counts(delivered=30)
 
 
 def test_later_messages_of_a_subject_wait_for_earlier_ones_and_others_do_not(desk: Desk, receiver: Receiver) -> None:
@@ -353,3 +370,72 @@ def test_receivers_side_by_side_do_not_wait_for_each_other(desk: Desk, receiver:
     desk.channel("webhook", receiver.url)
     desk.put(*(message(f"k{number}", f"s{number}") for number in range(8)))
     assert desk.dispatch() == Counts(delivered=8)
+
+
+def test_a_success_counts_whoever_brings_it_and_a_failure_only_from_the_last_who_took_it(
+    desk: Desk, receiver: Receiver
+) -> None:
+    desk.channel("webhook", receiver.url)
+    desk.put(message("a"), message("b", "other"))
+    sealer = Sealer.of(desk.settings)
+    slow = take(desk.engine, sealer, desk.clock(), most=10)
+    desk.clock.move(seconds=121)
+    quick = take(desk.engine, sealer, desk.clock(), most=10)
+    failed = Outcome(Result.FAILED, "it answered with status 500")
+    record(desk.engine, [Ended(slow[0], DELIVERED), Ended(slow[1], failed)], desk.clock(), Middle())
+    assert [row["status"] for row in desk.deliveries()] == ["delivered", "sending"]
+    record(desk.engine, [Ended(quick[0], failed), Ended(quick[1], DELIVERED)], desk.clock(), Middle())
+    assert [row["status"] for row in desk.deliveries()] == ["delivered", "delivered"]
+
+
+def test_what_is_given_back_without_an_attempt_is_due_at_once_and_was_not_taken_in_vain(
+    desk: Desk, receiver: Receiver
+) -> None:
+    desk.channel("webhook", receiver.url)
+    desk.put(message("a"))
+    for _ in range(60):
+        (taken,) = take(desk.engine, Sealer.of(desk.settings), desk.clock(), most=10)
+        record(desk.engine, [Ended(taken, None)], desk.clock(), Middle())
+    assert desk.dispatch() == Counts(delivered=1)
+    assert desk.deliveries()[0]["attempts"] == 1
+
+
+def test_what_fails_after_its_channel_was_deleted_is_abandoned(desk: Desk, receiver: Receiver) -> None:
+    number = desk.channel("webhook", receiver.url).channel_id
+
+    def delete_then_fail(_: Request) -> Reply:
+        delete_channel(desk.engine, number, desk.clock())
+        return Reply(500)
+
+    receiver.answer = delete_then_fail
+    desk.put(message("a"))
+    assert desk.dispatch() == Counts()
+    assert desk.deliveries()[0]["status"] == "abandoned"
+    assert next_due(desk.engine) is None
+
+
+def test_dispatchers_hear_of_what_is_committed_and_of_nothing_else(desk: Desk, receiver: Receiver) -> None:
+    url = url_text(desk.engine.url.set(drivername="postgresql"))
+    with psycopg.connect(url, autocommit=True) as listener:
+        listener.execute(f"listen {WAKE}")
+        with desk.engine.connect() as connection, connection.begin() as transaction:
+            put(connection, [message("a")], now=desk.clock())
+            transaction.rollback()
+        assert list(listener.notifies(timeout=0)) == []
+        desk.put(message("a"))
+        assert len(list(listener.notifies(timeout=5, stop_after=1))) == 1
+
+
+def test_a_dispatcher_that_goes_on_sends_what_comes(
+    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "LONGEST_SLEEP", timedelta())
+    desk.channel("webhook", receiver.url)
+    rounds = following.follow(desk.database)
+    assert next(rounds) == Counts()
+    desk.put(message("a"))
+    assert next(rounds) == Counts(delivered=1)
+    receiver.answer = lambda _: Reply(500)
+    desk.put(message("b"))
+    assert next(rounds) == Counts(failed=1)
+    rounds.close()
