@@ -253,6 +253,17 @@ def test_two_dispatchers_at_once_send_nothing_twice_and_keep_the_order(desk: Des
         assert [each for each in ids if each in set(wanted)] == wanted
 
 
+def test_what_another_dispatcher_is_about_to_take_is_not_waited_for(desk: Desk, receiver: Receiver) -> None:
+    desk.channel("webhook", receiver.url)
+    desk.put(message("a"), message("b", "other"))
+    impatient = sa.create_engine(desk.engine.url, connect_args={"options": "-c timezone=UTC -c lock_timeout=5000"})
+    with desk.engine.begin() as other:
+        other.execute(sa.text("select from app.outbox_deliveries order by delivery_id limit 1 for update"))
+        taken = take(impatient, Sealer.of(desk.settings), desk.clock(), most=10)
+    impatient.dispose()
+    assert [each.letter.title for each in taken] == ["Title of b"]
+
+
 def test_a_lease_keeps_others_away_until_it_ends(desk: Desk, receiver: Receiver) -> None:
     desk.channel("webhook", receiver.url)
     desk.put(message("a"))
