@@ -17,6 +17,8 @@ from portfolio_pipelines.delivery.reports.chart_ticks import day_ticks, nice_tic
 from portfolio_pipelines.delivery.reports.names import UNPRINTABLE
 from portfolio_pipelines.delivery.reports.numbers import SPACE
 
+DRAWABLE_UP_TO: Final = 1e300
+"""Beyond it the ends of an axis overflow; such a value is as good as unknown."""
 BLUE: Final = "#0072b2"
 VERMILION: Final = "#d55e00"
 GREEN: Final = "#009e73"
@@ -92,7 +94,7 @@ def line_chart(
         if len(line.values) != len(days):
             msg = f"the line {line.name!r} has {len(line.values)} values for {len(days)} days"
             raise ValueError(msg)
-    lines = [replace(line, values=[_finite(value) for value in line.values]) for line in lines]
+    lines = [replace(line, values=[_drawable(value) for value in line.values]) for line in lines]
     known = [value for line in lines for value in line.values if value is not None]
     if not known:
         return None
@@ -151,8 +153,8 @@ class _Frame:
         return self.height - BOTTOM - (self.height - self.top - BOTTOM) * share
 
 
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else value
+def _drawable(value: float | None) -> float | None:
+    return None if value is None or not abs(value) <= DRAWABLE_UP_TO else value
 
 
 def _value_axis(frame: _Frame, ticks: Sequence[float], label: Callable[[float], str]) -> list[str]:

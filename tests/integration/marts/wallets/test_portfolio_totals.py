@@ -37,4 +37,3 @@ def test_totals_are_those_of_the_snapshots_on_the_newest_day_and_the_day_before(
         assert row[:4] == (snapshot[0], pytest.approx(snapshot[1], abs=1e-6), pytest.approx(snapshot[2]), snapshot[3])
         assert row[4:6] == pytest.approx(before[row[0]][1:3], abs=1e-6)
         assert row[6:] == (None, D4)
-

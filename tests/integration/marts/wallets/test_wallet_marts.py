@@ -26,8 +26,8 @@ BASE_USD = 2750 + 200
 INVESTED_USD = 1650
 MARTS = (
     "wallet_balances", "defi_positions", "portfolio_breakdown", "balance_reconciliation", "pool_states_daily",
-    "portfolio_snapshots", "portfolio_totals", "portfolio_holdings", "portfolio_assets", "current_prices", "prices_daily",
-    "data_quality_scorecard",
+    "portfolio_snapshots", "portfolio_totals", "portfolio_holdings", "portfolio_assets", "current_prices",
+    "prices_daily", "data_quality_scorecard",
 )  # fmt: skip
 FACTS = ("fct_wallet_balances", "fct_defi_positions", "fct_chain_days", "chain_calendar", "chain_values")
 

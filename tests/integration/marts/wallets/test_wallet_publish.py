@@ -17,7 +17,8 @@ D2, D3, D4 = (date(2025, 1, 31) + timedelta(days=n) for n in range(3))
 ALICE, CAROL, ETH, BASE_ETH = 1, 2, 1, 2
 MARTS = (
     "wallet_balances", "defi_positions", "portfolio_breakdown", "balance_reconciliation", "pool_states_daily",
-    "portfolio_totals", "portfolio_holdings", "portfolio_assets", "current_prices", "prices_daily", "data_quality_scorecard",
+    "portfolio_totals", "portfolio_holdings", "portfolio_assets", "current_prices", "prices_daily",
+    "data_quality_scorecard",
 )  # fmt: skip
 SNAPSHOTS = "snapshot_timestamp in (timestamp '2025-02-01', timestamp '2025-02-02')"
 

@@ -111,7 +111,7 @@ def test_a_line_of_another_length_is_refused() -> None:
 def test_whatever_names_and_values_say_the_picture_is_well_formed(name: str, values: list[float | None]) -> None:
     days = days_from(date(2024, 1, 1), len(values))
     svg = line_chart(days, [Line(name, values, BLUE, is_filled=True)], plain)
-    known = [value for value in values if value is not None and math.isfinite(value)]
+    known = [value for value in values if value is not None and abs(value) <= 1e300]
     assert (svg is None) == (not known)
     if svg is not None:
         assert parts(svg, "text")
