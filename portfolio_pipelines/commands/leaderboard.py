@@ -51,7 +51,10 @@ def show_leaderboard(platform: "Platform", window: int, user: str | None, day: d
 def _newest(marts: "duckdb.DuckDBPyConnection") -> date:
     found = marts.execute("select max(as_of) from marts.leaderboard_ranks").fetchone()
     if found is None or found[0] is None:
-        msg = "there is no leaderboard yet: run `portfolio run` first"
+        msg = (
+            "there is no leaderboard yet: `portfolio run` makes one of the days from the close on which the first "
+            "holding was entered (PORTFOLIO_LEADERBOARD_COUNTS_FROM=purchase trusts what was entered later)"
+        )
         raise CommandError(msg)
     newest: date = found[0]
     return newest
