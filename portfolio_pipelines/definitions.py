@@ -26,7 +26,7 @@ from portfolio_pipelines.assets import (
 from portfolio_pipelines.assets.marts import build_marts_asset, mart_keys
 from portfolio_pipelines.assets.publish import build_published_asset
 from portfolio_pipelines.automation import delivery_sensors, export_sensors, schedules, sensors
-from portfolio_pipelines.automation.jobs import daily_job, onchain_job, serve_job
+from portfolio_pipelines.automation.jobs import daily_job, hourly_job, onchain_job, serve_job
 from portfolio_pipelines.checks import chains as chain_checks
 from portfolio_pipelines.checks import expectations
 from portfolio_pipelines.checks import performance as performance_checks
@@ -71,7 +71,7 @@ def build_defs(
         asset_checks=dg.load_asset_checks_from_modules(
             [expectations, price_checks, performance_checks, chain_checks, ledger_checks]
         ),
-        jobs=[daily_job, onchain_job, serve_job, export_sensors.scheduled_export_job],
+        jobs=[daily_job, hourly_job, onchain_job, serve_job, export_sensors.scheduled_export_job],
         schedules=[schedules.chains_hourly, schedules.closed_day, schedules.running_day],
         sensors=[
             delivery_sensors.outbox_dispatcher,

@@ -8,7 +8,7 @@ import dagster as dg
 from portfolio_pipelines.assets.chain_days import box
 from portfolio_pipelines.assets.days import DAILY
 from portfolio_pipelines.automation.chain_planning import by_day, due_chain_days
-from portfolio_pipelines.automation.jobs import RANGE_END, RANGE_START, daily_job, onchain_job
+from portfolio_pipelines.automation.jobs import RANGE_END, RANGE_START, daily_job, hourly_job, onchain_job
 from portfolio_pipelines.checks.performance import missing_days
 from portfolio_pipelines.market.benchmarks import CARRIED_OVER
 from portfolio_pipelines.resources.chain_connections import ChainConnections
@@ -53,8 +53,8 @@ def closed_day(context: dg.ScheduleEvaluationContext, lake: dg.ResourceParam[Lak
     return dg.RunRequest(run_key=f"closed {last}", tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()})
 
 
-@dg.schedule(job=daily_job, cron_schedule="20 1-23 * * *", execution_timezone="UTC")
+@dg.schedule(job=hourly_job, cron_schedule="20 1-23 * * *", execution_timezone="UTC")
 def running_day(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """The day that is still running, every hour; its rows say `is_final = false`."""
+    """The day that is still running, every hour; its rows say `is_final = false`. Metrics wait for its close."""
     now = context.scheduled_execution_time
     return dg.RunRequest(run_key=f"running {now:%Y-%m-%d %H}", partition_key=now.date().isoformat())

@@ -90,10 +90,24 @@ def test_every_core_table_of_figures_is_checked_before_it_is_passed_on(definitio
 
 def test_jobs_and_schedules_are_there_and_schedules_are_off(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
-    assert {"daily", "serve"} <= set(repository.job_names)
+    assert {"daily", "hourly", "serve", "onchain"} <= set(repository.job_names)
     assert {schedule.name for schedule in repository.schedule_defs} == {"chains_hourly", "closed_day", "running_day"}
     assert {s.default_status for s in repository.schedule_defs} == {dg.DefaultScheduleStatus.STOPPED}
     assert definitions.resolve_job_def("daily").partitions_def is not None
+
+
+def test_the_running_day_is_valued_and_served_without_what_only_a_close_has(definitions: dg.Definitions) -> None:
+    hourly, daily = (
+        {key.to_user_string() for key in definitions.resolve_job_def(name).asset_layer.executable_asset_keys}
+        for name in ("hourly", "daily")
+    )
+    assert daily - hourly == {
+        "portfolio_metrics", "benchmark_comparison", "diversification", "asset_correlations",
+        "holding_versions", "counted_returns", "leaderboard", "leaderboard_ranks",
+    }  # fmt: skip
+    assert {"portfolio_performance", "impermanent_loss", "marts/portfolio_snapshots", "served/marts"} <= hourly
+    schedules = {schedule.name: schedule for schedule in definitions.get_repository_def().schedule_defs}
+    assert (schedules["running_day"].job_name, schedules["closed_day"].job_name) == ("hourly", "daily")
 
 
 def test_the_sensors_that_look_at_data_and_runs_are_there_and_off(definitions: dg.Definitions) -> None:
