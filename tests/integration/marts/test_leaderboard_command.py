@@ -70,7 +70,7 @@ def test_a_stranger_and_a_day_without_a_board_are_told_apart_from_an_empty_one(p
 
 def test_before_the_first_run_the_command_says_what_to_do(warehouse: Warehouse) -> None:
     empty = replace(Platform.of(Settings()), warehouse=warehouse)
-    with pytest.raises(CommandError, match="run `portfolio run` first"):
+    with pytest.raises(CommandError, match="`portfolio run` makes one"):
         printed(empty, 30)
 
 
