@@ -1,7 +1,8 @@
 """The partitions of every table: one UTC day, from the first day of the settings to the running one."""
 
+from collections.abc import Collection, Sequence
 from datetime import date, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 import dagster as dg
 
@@ -19,6 +20,11 @@ RETRY = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, j
 connection does not."""
 
 
+WHICH_DAYS_TAG: Final = "portfolio/metrics"
+EVERY_DAY: Final = "every-day"
+"""Value of that tag of a run: figures of a close are made for all its days."""
+
+
 class HasWindow(Protocol):
     """An asset's or a check's context: both know the range of days of their run."""
 
@@ -33,3 +39,20 @@ def days_of(context: HasWindow) -> list[date]:
     window = context.partition_time_window
     count = (window.end.date() - window.start.date()).days
     return [window.start.date() + timedelta(days=offset) for offset in range(count)]
+
+
+def days_with_figures(
+    days: Sequence[date], there: Collection[date], before: Collection[date], *, every_day: bool
+) -> list[date]:
+    """The days of a run that get figures of a close: month ends, the last one, those that had them; or all.
+
+    Args:
+        days: Of the run, ascending.
+        there: Days that have what the figures are made of.
+        before: Days that have the figures already.
+        every_day: All days that can have them.
+    """
+    known = [day for day in days if day in there]
+    if every_day or not known:
+        return known
+    return [day for day in known if (day + timedelta(days=1)).day == 1 or day == known[-1] or day in before]

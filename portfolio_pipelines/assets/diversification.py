@@ -11,9 +11,9 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from portfolio_pipelines.assets.days import DAILY, ONE_RUN, days_of
+from portfolio_pipelines.assets.days import DAILY, EVERY_DAY, ONE_RUN, WHICH_DAYS_TAG, days_of
 from portfolio_pipelines.assets.metadata import OWNERS, column_schema, written
-from portfolio_pipelines.assets.metrics import EVERY_DAY, WHICH_DAYS_TAG, metric_days
+from portfolio_pipelines.assets.metrics import metric_days
 from portfolio_pipelines.assets.performance import investments_made
 from portfolio_pipelines.finance.metrics_diversification import Diversification, diversification
 from portfolio_pipelines.finance.risk_correlations import Correlations, correlations_of_closes

@@ -14,9 +14,16 @@ import numpy as np
 import polars as pl
 
 from portfolio_pipelines.assets.counted_days import CountedDays, frame_of_day
-from portfolio_pipelines.assets.days import DAILY, ONE_RUN, RETRY, days_of
+from portfolio_pipelines.assets.days import (
+    DAILY,
+    EVERY_DAY,
+    ONE_RUN,
+    RETRY,
+    WHICH_DAYS_TAG,
+    days_of,
+    days_with_figures,
+)
 from portfolio_pipelines.assets.metadata import OWNERS, column_schema, written
-from portfolio_pipelines.assets.metrics import EVERY_DAY, WHICH_DAYS_TAG
 from portfolio_pipelines.finance import leaderboard_privacy as privacy
 from portfolio_pipelines.finance.counted_holdings import CountedHoldings, confirmed_prices, days_and_those_before
 from portfolio_pipelines.finance.leaderboard import TOP, WINDOWS, Backwards, WindowRecord, began_with, ranks, words_of
@@ -213,12 +220,7 @@ def returns_inputs(writer: PartitionWriter, day: date, known: str, rules: Leader
 
 def board_days(days: Sequence[date], lake: Lake, *, every_day: bool) -> list[date]:
     """The days of a run that are ranked: month ends, the last one that counts, those ranked before; or all."""
-    counted = lake.days(COUNTED_RETURNS)
-    known = [day for day in days if day in counted]
-    if every_day or not known:
-        return known
-    before = lake.days(LEADERBOARD)
-    return [day for day in known if (day + timedelta(days=1)).day == 1 or day == known[-1] or day in before]
+    return days_with_figures(days, lake.days(COUNTED_RETURNS), lake.days(LEADERBOARD), every_day=every_day)
 
 
 def board_inputs(writer: PartitionWriter, lake: Lake, days: Sequence[date], rules: LeaderboardRules) -> dict[date, str]:

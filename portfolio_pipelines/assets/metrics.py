@@ -5,13 +5,20 @@ the run's tag asks for it; days that were computed before stay current.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Final
 
 import dagster as dg
 import polars as pl
 
-from portfolio_pipelines.assets.days import DAILY, ONE_RUN, days_of
+from portfolio_pipelines.assets.days import (
+    DAILY,
+    EVERY_DAY,
+    ONE_RUN,
+    WHICH_DAYS_TAG,
+    days_of,
+    days_with_figures,
+)
 from portfolio_pipelines.assets.metadata import OWNERS, column_schema, written
 from portfolio_pipelines.assets.portfolio_history import PortfolioHistory, read_benchmarks, read_history
 from portfolio_pipelines.finance.benchmark_comparison import Comparison, compare
@@ -32,8 +39,6 @@ from portfolio_pipelines.tables import BENCHMARKS, PORTFOLIO_PERFORMANCE, PRICES
 
 METRICS_VERSION = "1"
 COMPARISON_VERSION = "1"
-WHICH_DAYS_TAG: Final = "portfolio/metrics"
-EVERY_DAY: Final = "every-day"
 OF_PAIRS: Final = (
     "benchmark_roi", "beta", "correlation", "tracking_error", "up_capture", "down_capture", "n_obs",
 )  # fmt: skip
@@ -112,12 +117,8 @@ def metrics_of_portfolios(
 
 def metric_days(days: Sequence[date], lake: Lake, *, every_day: bool) -> list[date]:
     """The days of a run that have metrics: month ends, the last valued one, those computed before; or all."""
-    valued = lake.days(PORTFOLIO_PERFORMANCE)
-    known = [day for day in days if day in valued]
-    if every_day or not known:
-        return known
-    before = lake.days(PORTFOLIO_METRICS)
-    return [day for day in known if (day + timedelta(days=1)).day == 1 or day == known[-1] or day in before]
+    there, before = lake.days(PORTFOLIO_PERFORMANCE), lake.days(PORTFOLIO_METRICS)
+    return days_with_figures(days, there, before, every_day=every_day)
 
 
 def metric_inputs(writer: PartitionWriter, lake: Lake, days: Sequence[date], rules: FigureRules) -> dict[date, str]:

@@ -7,7 +7,7 @@ from typing import Final
 
 import dagster as dg
 
-from portfolio_pipelines.assets.metrics import EVERY_DAY, WHICH_DAYS_TAG
+from portfolio_pipelines.assets.days import EVERY_DAY, WHICH_DAYS_TAG
 from portfolio_pipelines.assets.rebalancing import targets_changed
 from portfolio_pipelines.automation.chain_planning import chain_tables_changed
 from portfolio_pipelines.automation.instance import open_instance, process_tags

@@ -86,16 +86,16 @@ def _of_pairs(shares: Floats, pairs: Floats, matrix: Floats) -> tuple[Floats, Fl
     Most portfolios hold a few of many assets: their own few rows and columns are taken out of the matrices, where that
     is less work than the product with the whole of them.
     """
-    owner, asset = np.nonzero(shares > 0)
+    whole = np.nan_to_num(shares)  # a portfolio without any price has no shares
+    owner, asset = np.nonzero(whole)
     held = np.bincount(owner, minlength=len(shares))
     most = int(held.max(initial=0))
     if most * most >= shares.shape[1]:
-        whole = np.nan_to_num(shares)
         weight = np.einsum("ij,ij->i", whole @ pairs, whole)
         return weight, np.einsum("ij,ij->i", whole @ matrix, whole)
     place = np.arange(len(owner)) - np.repeat(np.cumsum(held) - held, held)
     assets, own = np.zeros((len(shares), most), np.int64), np.zeros((len(shares), most))
-    assets[owner, place], own[owner, place] = asset, shares[owner, asset]
+    assets[owner, place], own[owner, place] = asset, whole[owner, asset]
     both = own[:, :, None] * own[:, None, :]
     among = assets[:, :, None], assets[:, None, :]
     return np.einsum("ijk,ijk->i", both, pairs[among]), np.einsum("ijk,ijk->i", both, matrix[among])

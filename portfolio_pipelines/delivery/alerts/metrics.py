@@ -10,12 +10,11 @@ from typing import Final
 
 from portfolio_pipelines.delivery.alerts import figures
 from portfolio_pipelines.delivery.alerts.figures import PORTFOLIO, TOTAL_SPANS
+from portfolio_pipelines.finance.metrics_conventions import WINDOWS
 
 EVERYTHING: Final = "*"
 ANY_SPAN: Final = range(1, 3651)
 """Days of a change that are looked up in a daily history."""
-WINDOWS: Final = (0, 30, 90, 365)
-"""Days of the windows of portfolio_metrics; 0 is since the track record began."""
 
 
 class Unit(StrEnum):
@@ -124,7 +123,7 @@ _ALL: Final = (
     *(
         Metric(
             name, f"{meaning}, over a window", unit, Owner.USERS, PORTFOLIO, figures.performance(name, factor),
-            ("portfolio_metrics",), WINDOWS, needs_span=True, is_window=True, look_at=_RETURNS,
+            ("portfolio_metrics",), tuple(sorted(WINDOWS)), needs_span=True, is_window=True, look_at=_RETURNS,
         )
         for name, meaning, factor, unit in _PERFORMANCE
     ),

@@ -25,6 +25,7 @@ from portfolio_pipelines.resources.leaderboard_rules import LeaderboardRules
 from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.settings import Settings
 from portfolio_pipelines.tables import USERS, USERS_SCHEMA
+from tests.daily_files import bytes_of
 from tests.integration.leaderboard.conftest import (
     BTC,
     DAYS,
@@ -68,14 +69,6 @@ def standing(platform: Platform, day: date, window: int, user: str) -> dict[str,
     rows = platform.lake.read(LEADERBOARD_RANKS, [day], LEADERBOARD_RANKS_SCHEMA)
     (row,) = rows.filter(user_key=keys[user], window_days=window).to_dicts()
     return row
-
-
-def bytes_of(platform: Platform) -> dict[tuple[str, date], bytes]:
-    return {
-        (table, day): platform.lake.path(table, day).read_bytes()
-        for table in TABLES
-        for day in platform.lake.days(table)
-    }
 
 
 def remove(platform: Platform) -> None:
@@ -146,9 +139,9 @@ def test_no_file_of_the_lake_holds_the_key_or_leads_from_the_board_to_a_user(pla
 
 
 def test_a_second_run_writes_nothing(copied: Platform) -> None:
-    before = {key: copied.lake.path(*key).stat().st_mtime_ns for key in bytes_of(copied)}
+    before = {key: copied.lake.path(*key).stat().st_mtime_ns for key in bytes_of(copied, TABLES)}
     run(copied, DAYS[-5], LAST)
-    assert {key: copied.lake.path(*key).stat().st_mtime_ns for key in bytes_of(copied)} == before
+    assert {key: copied.lake.path(*key).stat().st_mtime_ns for key in bytes_of(copied, TABLES)} == before
 
 
 def test_an_operator_may_trust_what_users_say_of_the_past(copied: Platform) -> None:
@@ -170,11 +163,11 @@ def test_one_source_is_not_enough_unless_the_operator_says_so(copied: Platform) 
 
 def test_a_correction_counts_from_its_own_day_and_leaves_older_boards_alone(copied: Platform) -> None:
     """On April 30th Ann says that it had been five bitcoin all along, and not a twentieth."""
-    before = bytes_of(copied)
+    before = bytes_of(copied, TABLES)
     entered = date(2024, 4, 30)
     bring_investments(copied, f"ann,first,{FIRST},BTC,1000,5\n", entered)
     run(copied, date(2024, 4, 29), LAST)
-    after = bytes_of(copied)
+    after = bytes_of(copied, TABLES)
     changed = {day for table, day in before if before[table, day] != after[table, day]}
     assert changed == {entered + timedelta(days=n) for n in range(4)}
     ann = standing(copied, LAST, 30, "ann")
@@ -194,26 +187,26 @@ def test_a_price_that_somebody_says_to_have_paid_counts_nowhere(copied: Platform
 
 
 def test_a_late_price_changes_the_boards_that_rest_on_it(copied: Platform) -> None:
-    before = bytes_of(copied)
+    before = bytes_of(copied, TABLES)
     changed = date(2024, 4, 20)
     bring_prices(copied, "ETH", {changed: ETH[changed] * 1.3})
     run(copied, changed, LAST)
-    after = bytes_of(copied)
+    after = bytes_of(copied, TABLES)
     different = {key for key in before if before[key] != after[key]}
     assert {day for table, day in different if table == COUNTED_RETURNS} == {changed, changed + timedelta(days=1)}
     assert {day for table, day in different if table == LEADERBOARD_RANKS} == {ENDS[1], ENDS[2]}
     remove(copied)
     run(copied)
-    assert bytes_of(copied) == after, "incremental equals full"
+    assert bytes_of(copied, TABLES) == after, "incremental equals full"
 
 
 def test_days_that_an_older_installation_never_counted_are_counted_with_the_next_run(copied: Platform) -> None:
-    wanted = bytes_of(copied)
+    wanted = bytes_of(copied, TABLES)
     remove(copied)
     run(copied, DAYS[10], DAYS[10])
     assert copied.lake.days(COUNTED_RETURNS) == set(DAYS[:11])
     run(copied, LAST, LAST)
-    found = bytes_of(copied)
+    found = bytes_of(copied, TABLES)
     assert {day: found[COUNTED_RETURNS, day] for day in DAYS} == {day: wanted[COUNTED_RETURNS, day] for day in DAYS}
     assert found[LEADERBOARD, LAST] == wanted[LEADERBOARD, LAST]
 

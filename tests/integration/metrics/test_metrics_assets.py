@@ -18,6 +18,7 @@ from portfolio_pipelines.metric_tables import (
 )
 from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.tables import USERS, USERS_SCHEMA
+from tests.daily_files import bytes_of
 from tests.integration.metrics.conftest import BTC, DAYS, ETH, LAST, bring_prices, run
 
 ENDS = [date(2024, 2, 29), date(2024, 3, 31), date(2024, 4, 30), LAST]
@@ -29,14 +30,6 @@ def metrics(platform: Platform, day: date, user: str, window: int) -> dict[str, 
     rows = platform.lake.read(PORTFOLIO_METRICS, [day], PORTFOLIO_METRICS_SCHEMA)
     (row,) = rows.filter(user_key=keys[user], window_days=window).to_dicts()
     return row
-
-
-def bytes_of(platform: Platform) -> dict[tuple[str, date], bytes]:
-    return {
-        (table, day): platform.lake.path(table, day).read_bytes()
-        for table in TABLES
-        for day in platform.lake.days(table)
-    }
 
 
 def test_a_range_computes_its_month_ends_and_its_last_day(platform: Platform) -> None:
@@ -128,31 +121,31 @@ def test_portfolios_are_as_spread_as_their_worth(platform: Platform) -> None:
 
 def test_a_second_run_writes_nothing(platform: Platform) -> None:
     run(platform)
-    before = {key: platform.lake.path(*key).stat().st_mtime_ns for key in bytes_of(platform)}
+    before = {key: platform.lake.path(*key).stat().st_mtime_ns for key in bytes_of(platform, TABLES)}
     run(platform)
-    assert {key: platform.lake.path(*key).stat().st_mtime_ns for key in bytes_of(platform)} == before
+    assert {key: platform.lake.path(*key).stat().st_mtime_ns for key in bytes_of(platform, TABLES)} == before
 
 
 def test_day_by_day_gives_the_bytes_of_one_range(platform: Platform) -> None:
     for day in DAYS:
         run(platform, day, day) if day in ENDS or day < DAYS[3] else None
     run(platform)
-    by_steps = {key: content for key, content in bytes_of(platform).items() if key[1] in ENDS}
+    by_steps = {key: content for key, content in bytes_of(platform, TABLES).items() if key[1] in ENDS}
     for table in TABLES:
         for day in platform.lake.days(table):
             platform.lake.path(table, day).unlink()
     run(platform)
-    assert bytes_of(platform) == by_steps
+    assert bytes_of(platform, TABLES) == by_steps
 
 
 def test_a_late_price_changes_the_days_and_users_that_rest_on_it(platform: Platform) -> None:
     run(platform)
-    before = bytes_of(platform)
+    before = bytes_of(platform, TABLES)
     frames = {day: platform.lake.read(PORTFOLIO_METRICS, [day], PORTFOLIO_METRICS_SCHEMA) for day in ENDS}
     changed = date(2024, 4, 20)
     bring_prices(platform, "ETH", {changed: ETH[changed] * 1.02})
     run(platform, changed, LAST)
-    after = bytes_of(platform)
+    after = bytes_of(platform, TABLES)
     different = {key for key in before if before[key] != after[key]}
     assert {day for table, day in different if table == PORTFOLIO_METRICS} == {ENDS[2], ENDS[3]}
     for day in ENDS[2:]:
@@ -164,7 +157,7 @@ def test_a_late_price_changes_the_days_and_users_that_rest_on_it(platform: Platf
         for day in platform.lake.days(table):
             platform.lake.path(table, day).unlink()
     run(platform)
-    assert bytes_of(platform) == after, "incremental equals full"
+    assert bytes_of(platform, TABLES) == after, "incremental equals full"
 
 
 def test_a_day_that_was_never_valued_has_no_metrics(platform: Platform) -> None:

@@ -24,6 +24,36 @@ def test_equal_holdings_are_as_many_effective_assets() -> None:
     assert (found.hhi[0], found.effective_assets[0], found.top_share[0], found.n_assets[0]) == (0.25, 4, 0.25, 4)
 
 
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 29), st.floats(0.01, 1e6)), min_size=1, max_size=18),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([30, 4]),
+)
+def test_the_average_correlation_weighs_each_known_pair_by_its_shares(
+    holdings: list[tuple[int, int, float]], seed: int, assets: int
+) -> None:
+    """Few of 30 assets take their own rows and columns, 4 assets the product with the whole matrix."""
+    held = [(portfolio, asset % assets, usd) for portfolio, asset, usd in holdings]
+    known = np.random.default_rng(seed).uniform(-1, 1, (assets, assets))
+    known = (known + known.T) / 2
+    known[0, 1:] = known[1:, 0] = UNKNOWN
+    found = spread(*held, count=6, known=known)
+    for portfolio in range(6):
+        shares = np.zeros(assets)
+        for owner, asset, usd in held:
+            shares[asset] += usd if owner == portfolio else 0
+        pairs = [(a, b) for a in range(1, assets) for b in range(1, assets) if a != b and shares[a] * shares[b] > 0]
+        weight = sum(shares[a] * shares[b] for a, b in pairs) / max(shares.sum(), 1e-9) ** 2
+        if weight <= 1e-12:
+            assert np.isnan(found.average_correlation[portfolio])
+        elif weight > 1e-11:
+            wanted = sum(shares[a] * shares[b] * known[a, b] for a, b in pairs) / sum(
+                shares[a] * shares[b] for a, b in pairs
+            )
+            assert found.average_correlation[portfolio] == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+
+
 def test_several_holdings_of_an_asset_are_one() -> None:
     found = spread((0, 1, 30), (0, 1, 30), (0, 2, 40))
     assert found.hhi[0] == pytest.approx(0.6**2 + 0.4**2)
