@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING
 from portfolio_pipelines.resources.dbt_build import DbtProject, NodeResult, first_rows
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.lake_views import Partition, create_views, drop_views, read_partitions
+from portfolio_pipelines.resources.warehouse_spare import WORTH_KEEPING, Spare, costs_less_than_a_copy
 from portfolio_pipelines.resources.warehouse_state import (
     PARTITION_COLUMNS,
+    WarehouseState,
     changed_partitions,
     is_mostly_new,
     list_changed,
@@ -90,11 +92,13 @@ class Warehouse:
         path: The file people open.
         lake: What it is built from.
         project: The dbt project that builds `build_path`.
+        worth_keeping: Bytes from which on the file before the present one is kept for the next build to continue.
     """
 
     path: Path
     lake: Lake
     project: DbtProject
+    worth_keeping: int = WORTH_KEEPING
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Warehouse":
@@ -111,6 +115,11 @@ class Warehouse:
     def build_path(self) -> Path:
         """The file that is being built; its folder is removed afterwards."""
         return self.project.database
+
+    @cached_property
+    def spare(self) -> Spare:
+        """The file before the present one."""
+        return Spare(self.path.parent / f".{self.path.stem}.spare" / self.path.name, self.worth_keeping)
 
     @contextmanager
     def connect(self) -> Iterator["duckdb.DuckDBPyConnection"]:
@@ -159,10 +168,12 @@ class Warehouse:
                 return BuildResult(True, "no core table and no model changed", before.results, (), before.row_counts)
             new_file = full or not same_code or is_mostly_new(before.partitions, changed, partitions)
             try:
-                self._prepare(new_file, changed if not new_file else sorted(partitions))
-                sources = None if new_file else {table_name for table_name, _ in changed}
+                begun = self._begin_new() if new_file else self._continue(before, changed, partitions)
+                missing = changed_partitions(begun.partitions, partitions)
+                self._tell_changes(missing)
+                sources = None if new_file else _sources(missing)
                 made = self.project.build(unit_tests=not same_code, changed_sources=sources)
-                results = made if new_file else _over(before.results, made)
+                results = _over(begun.results, made)
                 warnings = self._judge(results)
                 row_counts = self._finish(results, partitions)
                 self._publish()
@@ -182,20 +193,43 @@ class Warehouse:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _prepare(self, new_file: bool, changed: Sequence[tuple[str, str]]) -> None:
+    def _begin_new(self) -> WarehouseState:
+        """An empty file to build in."""
+        self._clear()
+        self.project.load()
+        return WarehouseState()
+
+    def _continue(
+        self,
+        before: WarehouseState,
+        changed: Sequence[tuple[str, str]],
+        partitions: Mapping[tuple[str, str], Partition],
+    ) -> WarehouseState:
+        """A file to build on: the spare where that is cheaper, else a copy of the present one. What it remembers."""
+        self._clear()
+        spare = read_state(self.spare.path) if self.spare.path.is_file() else WarehouseState()
+        missing = changed_partitions(spare.partitions, partitions)
+        worthwhile = spare.code_hash == before.code_hash and costs_less_than_a_copy(
+            self.project.manifest(), before.results, _sources(missing), _sources(changed), self.path.stat().st_size
+        )
+        if worthwhile and self.spare.take(self.build_path):
+            self.project.load()
+            return spare
+        with ThreadPoolExecutor(max_workers=1) as thread:  # gigabytes are copied while dbt is imported
+            copied = thread.submit(shutil.copyfile, self.path, self.build_path)
+            self.project.load()
+            copied.result()
+        return before
+
+    def _clear(self) -> None:
         shutil.rmtree(self.build_path.parent, ignore_errors=True)  # left by a build that was killed
         self.build_path.parent.mkdir(parents=True)
-        if new_file:
-            self.project.load()
-        else:
-            with ThreadPoolExecutor(max_workers=1) as thread:  # gigabytes are copied while dbt is imported
-                copied = thread.submit(shutil.copyfile, self.path, self.build_path)
-                self.project.load()
-                copied.result()
+
+    def _tell_changes(self, missing: Sequence[tuple[str, str]]) -> None:
         with self._open_build() as connection:
             create_views(connection, self.lake)
             connection.execute("create schema if not exists meta")
-            list_changed(connection, changed)
+            list_changed(connection, missing)
 
     def _judge(self, results: Sequence[NodeResult]) -> list[TestFailure]:
         """The warnings, with their first rows.
@@ -239,6 +273,7 @@ class Warehouse:
         with self.build_path.open("rb") as file:
             os.fsync(file.fileno())
         self.path.with_name(f"{self.path.name}.wal").unlink(missing_ok=True)  # would be replayed into the new file
+        self.spare.keep(self.path)
         self.build_path.replace(self.path)
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
@@ -255,6 +290,10 @@ class Warehouse:
             yield connection
         finally:
             connection.close()
+
+
+def _sources(partitions: Sequence[tuple[str, str]]) -> set[str]:
+    return {table_name for table_name, _ in partitions}
 
 
 def _over(before: Sequence[NodeResult], made: Sequence[NodeResult]) -> list[NodeResult]:
