@@ -38,7 +38,7 @@ from portfolio_pipelines.transaction_tables import (
     TRANSACTIONS_SCHEMA,
 )
 
-TRANSACTIONS_VERSION = "1"
+TRANSACTIONS_VERSION = "2"
 LOTS_VERSION = "1"
 TOTALS_VERSION = "1"
 LOT_TABLES = {

@@ -132,25 +132,37 @@ def in_order(transactions: pl.DataFrame, matching: TransferMatching | None = Non
     )
     halves = pl.concat([sent.with_columns(role=pl.lit("sent")).select(received.columns), received])
     group = ["user_key", "transaction_id"]
-    comes, goes = (
-        (pl.col(asset).is_not_null() & ~pl.col(asset).str.starts_with(FIAT)).any().over(group)
-        for asset in ("in_asset", "out_asset")
-    )
     rows = transactions.join(halves, on="transaction_key", how="left", maintain_order="left").with_columns(
-        at=pl.coalesce("moment", "at"),
-        side=pl.when(comes & ~goes).then(0).when(comes | (pl.col("role") == "sent")).then(1).otherwise(2),
+        at=pl.coalesce("moment", "at"), comes=_is_coin("in_asset"), goes=_is_coin("out_asset")
     )
-    keys = ["user_key", "at", "block_number", "transaction_index", "log_index", "side", "transaction_id", "leg"]
-    first = [pl.col(name).first().over(group, order_by="leg").alias(f"_{name}") for name in keys[1:5]]
-    ordered = rows.with_columns(first).sort(
-        "user_key", "_at", "_block_number", "_transaction_index", "_log_index", *keys[5:], "transaction_key",
-        nulls_last=False,
-    )  # fmt: skip
+    places = ["at", "block_number", "transaction_index", "log_index"]
+    rows = rows.with_columns(pl.col(name).alias(f"_{name}") for name in places)
+    has_legs = pl.struct(group).is_duplicated()
+    legs = rows.filter(has_legs).with_columns(  # windows over millions of groups are slow, and most have one leg
+        pl.col("comes", "goes").any().over(group),
+        *(pl.col(name).first().over(group, order_by="leg").alias(f"_{name}") for name in places),
+    )
+    rows = pl.concat([rows.filter(~has_legs), legs]).with_columns(
+        side=pl.when(pl.col("comes") & ~pl.col("goes"))
+        .then(0)
+        .when(pl.col("comes") | (pl.col("role") == "sent"))
+        .then(1)
+        .otherwise(2),
+    )
+    ordered = rows.sort(
+        "user_key", "_at", "_block_number", "_transaction_index", "_log_index", "side", "transaction_id", "leg",
+        "transaction_key", nulls_last=False,
+    ).with_row_index("rank")  # fmt: skip
+    is_first = pl.struct("user_key", "_at").rle_id().diff().fill_null(1) != 0
     return ordered.with_columns(
         at="_at",
         day=pl.col("_at").dt.date(),
-        rank=pl.int_range(pl.len(), dtype=pl.Int32).over("user_key", "_at"),
+        rank=(pl.col("rank") - pl.when(is_first).then("rank").forward_fill()).cast(pl.Int32),
     ).select(ORDERED.names())
+
+
+def _is_coin(asset: str) -> pl.Expr:
+    return pl.col(asset).is_not_null() & ~pl.col(asset).str.starts_with(FIAT).fill_null(value=True)
 
 
 _MATCHED: Final = {"transaction_key": "transaction_key", "matched_key": "matched_key", "moment": "at"}
@@ -159,19 +171,20 @@ _MATCHED: Final = {"transaction_key": "transaction_key", "matched_key": "matched
 def match_transfers(transactions: pl.DataFrame, matching: TransferMatching) -> pl.DataFrame:
     """Which withdrawal a deposit is the other half of: transaction_key, matched_key (the deposit), moment.
 
-    By transaction hash first; the rest by asset, amount and time, nearest in time first, each half once. What stays
-    alone is nobody's guess: it stays an unknown source or destination.
+    By transaction hash first; the rest by asset, amount and time, nearest in time first, each half once. Where that
+    says nothing the ids decide, not the order of imports. What stays alone is nobody's guess: it stays an unknown
+    source or destination.
     """
     halves = transactions.filter(
         (pl.col("type").is_in([Type.DEPOSIT.value, Type.WITHDRAWAL.value]))
         & ~pl.coalesce("in_asset", "out_asset").str.starts_with(FIAT)
-    ).select(
-        "user_key", "transaction_key", "venue", "at", "tx_hash",
+    ).sort("user_key", "at", "transaction_id", "leg", "transaction_key").with_row_index("place").select(
+        "place", "user_key", "transaction_key", "venue", "at", "tx_hash",
         asset=pl.coalesce("in_asset", "out_asset"),
         quantity=pl.coalesce("in_quantity", "out_quantity").to_physical(),
         is_out=pl.col("type") == Type.WITHDRAWAL.value,
     )  # fmt: skip
-    rows = [_Half(*row) for row in halves.sort("at", "transaction_key").rows()]
+    rows = [_Half(*row) for row in halves.rows()]
     pairs: list[tuple[_Half, _Half]] = []
     by_asset: dict[tuple[int, str], tuple[list[_Half], list[_Half]]] = defaultdict(lambda: ([], []))
     for half in rows:
@@ -186,6 +199,7 @@ def match_transfers(transactions: pl.DataFrame, matching: TransferMatching) -> p
 
 @dataclass(slots=True)
 class _Half:
+    place: int
     user_key: int
     transaction_key: int
     venue: str
@@ -211,7 +225,7 @@ def _match_one_asset(outs: list[_Half], ins: list[_Half], matching: TransferMatc
             if into.transaction_key not in taken and into.quantity <= out.quantity
         ]
         if same:
-            best = max(same, key=lambda into: (into.quantity, -into.transaction_key))
+            best = max(same, key=lambda into: (into.quantity, -into.place))
             taken.add(best.transaction_key)
             pairs.append((out, best))
         else:
@@ -226,11 +240,11 @@ def _match_one_asset(outs: list[_Half], ins: list[_Half], matching: TransferMatc
             other_hash = bool(into.tx_hash and out.tx_hash and into.tx_hash.lower() != out.tx_hash.lower())
             if into.transaction_key not in taken and least <= into.quantity <= out.quantity and not other_hash:
                 lost = out.quantity - into.quantity
-                candidates.append((abs(into.at - out.at), lost, out.transaction_key, into.transaction_key, out, into))
+                candidates.append((abs(into.at - out.at), lost, out.place, into.place, out, into))
     used: set[int] = set()
-    for _, _, out_key, in_key, out, into in sorted(candidates, key=lambda found: found[:4]):
-        if out_key not in used and in_key not in taken and out.venue != into.venue:
-            used.add(out_key)
-            taken.add(in_key)
+    for *_, out, into in sorted(candidates, key=lambda found: found[:4]):
+        if out.transaction_key not in used and into.transaction_key not in taken and out.venue != into.venue:
+            used.add(out.transaction_key)
+            taken.add(into.transaction_key)
             pairs.append((out, into))
     return pairs
