@@ -1,10 +1,11 @@
-"""Metrics of a whole population: our kernel beside polars, DuckDB and an empyrical loop, then the run through Dagster.
+"""Metrics of a whole population: our kernel beside polars, DuckDB and an empyrical loop, then from files to tables.
 
-python -m benchmarks.metrics [USERS]        seconds, and ratios to a pass over the returns
+python -m benchmarks.metrics [USERS]        seconds, ratios to a pass over the returns, and peak memory
 
 Every engine computes total return, volatility, Sharpe, Sortino, drawdown, value at risk and expected shortfall over 30,
 90 and 365 days; ours also what else `portfolio_metrics` holds. Peers run on a part of the users and are scaled up; all
-are compared with our figures.
+are compared with our figures. What the assets do with it, `benchmarks.metrics_step` measures; each measurement runs in
+a process of its own, whose peak memory is told. Through Dagster to the marts: `python -m benchmarks.pipeline`.
 """
 
 import json
@@ -13,20 +14,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import duckdb
 import numpy as np
 import polars as pl
 
+from benchmarks.metrics_step import DAYS, peak_gigabytes
 from portfolio_pipelines.finance.metrics import WindowMetrics, portfolio_metrics
 from portfolio_pipelines.finance.metrics_history import DayOfPortfolios, History, rows_needed
 
-DAYS = 365
 WINDOWS = (30, 90, 365)
 PART = 5_000
 LOOPED = 100
 TARGET = "at most 2 s in the kernel, 20 s through Dagster to the mart, under 2 GB"
+KERNEL, PEERS = "kernel", "peers"
+"""Words that make this module measure one of them: its memory is told without the other's."""
 LINES = """
 create temp table w as select n from (values (30), (90), (365)) as t(n);
 """
@@ -48,22 +50,18 @@ from tails order by n, u
 """
 
 
-def returns_of(users: int) -> np.ndarray:
-    """Day-major daily returns, seeded."""
-    return np.clip(np.random.default_rng(7).standard_t(4, (DAYS, users)) * 0.02 + 0.0005, -0.8, 2)
-
-
-def history_of(returns: np.ndarray) -> History:
-    """Everybody bought before the first day, and puts in more on one day."""
-    users = returns.shape[1]
+def history_of(users: int) -> History:
+    """Everybody bought before the first day, and puts in more on one day; returns are seeded."""
+    random = np.random.default_rng(7)
     history = History(users, DAYS, rows_needed([DAYS - 1], WINDOWS))
     place, zeros = np.arange(users), np.zeros(users)
-    value = np.full(users, 1_000.0)
+    value, index = np.full(users, 1_000.0), np.ones(users)
     for row in range(DAYS):
+        daily = np.clip(random.standard_t(4, users) * 0.02 + 0.0005, -0.8, 2)
         inflow = np.where(place % DAYS == row, 100.0, 0.0) + (value if row == 0 else 0.0)
         before = zeros if row == 0 else value
-        value = (before + inflow) * (1 + returns[row])
-        history.add(DayOfPortfolios(place, value, zeros, zeros, inflow, zeros, returns[row], np.full(users, 2.0)))
+        value, index = (before + inflow) * (1 + daily), index * (1 + daily)
+        history.add(DayOfPortfolios(place, value, zeros, zeros, inflow, zeros, daily, index))
     return history
 
 
@@ -136,54 +134,62 @@ def agree(frame: pl.DataFrame, ours: list[WindowMetrics]) -> None:
             np.testing.assert_allclose(part[name].to_numpy()[there], own[there], rtol=1e-7, atol=1e-9)
 
 
-def compare(users: int) -> list[tuple[str, float, float]]:
-    """Engine, seconds for all users, times the pass over the returns."""
-    returns = returns_of(users)
-    history = history_of(returns)
+def by_kernel(users: int) -> dict[str, float]:
+    """Seconds of a pass over the returns and of the kernel, and gigabytes before and after it."""
+    history = history_of(users)
+    held = peak_gigabytes()
     bound = min(timed(lambda: history.returns.sum()) for _ in range(3))
-    ours = portfolio_metrics(history, DAYS - 1, WINDOWS)
-    rows = [("one pass over the returns (bound)", bound)]
-    rows.append(
-        ("our kernel, all figures", min(timed(lambda: portfolio_metrics(history, DAYS - 1, WINDOWS)) for _ in range(3)))
-    )
+    seconds = min(timed(lambda: portfolio_metrics(history, DAYS - 1, WINDOWS)) for _ in range(3))
+    return {"bound": bound, "kernel": seconds, "GB held before": held, "GB": peak_gigabytes()}
+
+
+def by_peers(users: int) -> dict[str, float]:
+    """Seconds of each peer, scaled up from a part of the users, after its figures were compared with ours."""
     part = min(PART, users)
-    frame, scale = long_frame(returns[:, :part]), users / part
+    history = history_of(part)
+    returns, ours = history.returns, portfolio_metrics(history, DAYS - 1, WINDOWS)
+    frame, scale = long_frame(returns), users / part
+    found = {}
     for name, engine in (("polars", by_polars), ("DuckDB", by_duckdb)):
         agree(engine(frame), ours)
-        rows.append((f"{name} (from {part:,} users)", timed(lambda engine=engine: engine(frame)) * scale))
+        found[f"{name} (from {part:,} users)"] = timed(lambda engine=engine: engine(frame)) * scale
     try:
+        by_empyrical(returns[:, :1])  # imported before it is measured
         looped = timed(lambda: by_empyrical(returns[:, :LOOPED])) * users / LOOPED
-        rows.append((f"empyrical, a loop (from {LOOPED} users)", looped))
+        found[f"empyrical, a loop (from {LOOPED} users)"] = looped
     except ImportError:
-        print("empyrical-reloaded is not installed: its loop is left out")
-    return [(name, seconds, seconds / bound) for name, seconds in rows]
+        print("empyrical-reloaded is not installed: its loop is left out", file=sys.stderr)
+    return found
 
 
-def through_dagster(users: int) -> dict[str, float]:
-    """The daily job for one new day after a year, prices to marts: its steps of a second or more, and its memory."""
-    with tempfile.TemporaryDirectory(prefix="portfolio-bench-") as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.pipeline",
-            str(Path(folder, "home")),
-            str(users),
-            str(DAYS),
-            "marts",
-        ]
-        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+def apart(module: str, *arguments: object) -> dict[str, float]:
+    """What a measurement says that runs in a process of its own."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     figures: dict[str, float] = json.loads(output.splitlines()[-1])
-    return {name: figure for name, figure in figures.items() if name.startswith(("1 new day", "peak"))}
+    return figures
 
 
 def main() -> None:
     """Measure and print."""
     users = int(sys.argv[1]) if len(sys.argv) > 1 else 125_000
+    if sys.argv[2:3] in ([PEERS], [KERNEL]):
+        print(json.dumps(by_peers(users) if sys.argv[2] == PEERS else by_kernel(users)))
+        return
     print(f"metrics of {users:,} users x {DAYS} days x {len(WINDOWS)} windows; target: {TARGET}")
-    for name, seconds, ratio in compare(users):
-        print(f"  {name:<44}{seconds:>10.2f} s {ratio:>10,.1f} times the bound")
-    for name, figure in through_dagster(users).items():
-        print(f"  {name:<44}{figure:>10.2f}")
+    own = apart("benchmarks.metrics", users, KERNEL)
+    engines = {
+        "one pass over the returns (bound)": own["bound"],
+        "our kernel, all figures": own["kernel"],
+        **apart("benchmarks.metrics", users, PEERS),
+    }
+    for name, seconds in engines.items():
+        print(f"  {name:<64}{seconds:>10.2f} s {seconds / own['bound']:>10,.1f} times the bound")
+    print(f"  {'peak memory with the kernel':<64}{own['GB']:>10.2f} GB, {own['GB held before']:.2f} before it")
+    with tempfile.TemporaryDirectory(prefix="portfolio-bench-") as folder:
+        apart("benchmarks.metrics_step", folder, users, "prepare")
+        for name, figure in apart("benchmarks.metrics_step", folder, users, "measure").items():
+            print(f"  {name:<64}{figure:>10.2f}")
 
 
 if __name__ == "__main__":

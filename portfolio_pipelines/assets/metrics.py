@@ -21,9 +21,11 @@ from portfolio_pipelines.assets.days import (
 )
 from portfolio_pipelines.assets.metadata import OWNERS, column_schema, written
 from portfolio_pipelines.assets.portfolio_history import PortfolioHistory, read_benchmarks, read_history
-from portfolio_pipelines.finance.benchmark_comparison import Comparison, compare
+from portfolio_pipelines.finance.benchmark_comparison import BenchmarkSeries, Comparison, compare
 from portfolio_pipelines.finance.metrics import WindowMetrics, portfolio_metrics
 from portfolio_pipelines.finance.metrics_conventions import WINDOWS
+from portfolio_pipelines.finance.metrics_history import Flows
+from portfolio_pipelines.finance.metrics_kernel import GapReturns
 from portfolio_pipelines.finance.metrics_reasons import words_of
 from portfolio_pipelines.metric_tables import (
     BENCHMARK_COMPARISON,
@@ -100,12 +102,8 @@ def metrics_of_portfolios(
             series = read_benchmarks(lake, past.first_day, due[-1], figure_rules.benchmark_assets)
             gaps, flows = past.history.gaps(), past.history.flows()
             for day in due:
-                row = past.row(day)
-                figures = portfolio_metrics(past.history, row, WINDOWS, figure_rules.risk_free_rate, gaps, flows)
-                last = frame_of_metrics(past, figures, row)
+                last, last_compared = figures_of_day(past, series, day, figure_rules.risk_free_rate, gaps, flows)
                 writer.write(PORTFOLIO_METRICS, day, last, of_metrics[day], METRICS_VERSION)
-                found = compare(past.history.returns, past.history.states[row], row, WINDOWS, series)
-                last_compared = frame_of_comparisons(past, figures, found)
                 writer.write(BENCHMARK_COMPARISON, day, last_compared, of_comparison[day], COMPARISON_VERSION)
                 rows, compared = rows + last.height, compared + last_compared.height
     days_computed = len(due)
@@ -113,6 +111,21 @@ def metrics_of_portfolios(
     yield dg.MaterializeResult(
         asset_key="benchmark_comparison", metadata=written(last_compared, compared, days_computed=days_computed)
     )
+
+
+def figures_of_day(
+    past: PortfolioHistory,
+    series: Sequence[BenchmarkSeries],
+    day: date,
+    risk_free_rate: float,
+    gaps: GapReturns | None = None,
+    flows: Flows | None = None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Both tables of a day, without its date; gaps and flows are those of the history, when they are at hand."""
+    row = past.row(day)
+    figures = portfolio_metrics(past.history, row, WINDOWS, risk_free_rate, gaps, flows)
+    found = compare(past.history.returns, past.history.states[row], row, WINDOWS, series)
+    return frame_of_metrics(past, figures, row), frame_of_comparisons(past, figures, found)
 
 
 def metric_days(days: Sequence[date], lake: Lake, *, every_day: bool) -> list[date]:

@@ -55,6 +55,8 @@ def equal_risk_contribution(covariance: Floats, budget: Floats | None = None, he
     shares = np.where(inside, shares, 1.0)
     shares = shares / shares.sum(axis=1, keepdims=True)
     y = np.sqrt(shares)
+    # The best point in that direction: without it hundreds of assets that move together need hundreds of steps.
+    y = y / np.sqrt(np.einsum("ki,kij,kj->k", y, correlation, y, optimize=True))[:, None]
     moving = np.arange(count)
     for _ in range(MOST_STEPS):
         c, b, now = correlation[moving], shares[moving], y[moving]

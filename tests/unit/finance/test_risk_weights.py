@@ -71,6 +71,16 @@ def test_each_asset_contributes_the_same_risk(seed: int, assets: int) -> None:
     assert risk_contributions(found, covariance) * (assets + 1) == pytest.approx(np.ones(assets + 1), abs=1e-10)
 
 
+def test_hundreds_of_assets_that_move_together_are_solved() -> None:
+    """One market behind 200 assets: from a point that is much too far out the damped steps would not arrive."""
+    random = np.random.default_rng(200)
+    market = random.normal(0, 0.025, (365, 1))
+    own = random.normal(0, 1, (365, 200)) * random.uniform(0.01, 0.08, 200)
+    covariance = np.cov(market + own, rowvar=False)
+    found = equal_risk_contribution(covariance)
+    assert risk_contributions(found, covariance) * 200 == pytest.approx(np.ones(200), abs=1e-10)
+
+
 def test_many_portfolios_are_solved_as_each_alone() -> None:
     matrices = np.stack([random_covariance(seed, 5) for seed in range(6)])
     held = np.array([[True] * 5, [True, True, False, True, False], *[[True] * 5] * 4])
