@@ -1,4 +1,4 @@
-"""Where the protocols are deployed, one object a chain: Uniswap, Sushiswap, Aave v3, Compound v3, Curve."""
+"""Where protocols are deployed, one object a chain: Uniswap, Sushiswap, Aave v3, Compound v3, Curve, Balancer v2."""
 
 import json
 from pathlib import Path
@@ -29,6 +29,10 @@ def protocol_contracts(folder: Path) -> str:
     for provider, deployed in facts["curve"].items():
         for chain_id in deployed:
             _put(found, chain_id, "curve_address_provider", provider)
+    for vault, deployed in facts["balancer_v2_vaults"].items():
+        for chain_id in deployed:
+            made = [factory for factory, where in facts["balancer_v2_factories"].items() if chain_id in where]
+            _put(found, chain_id, "balancer_v2", {"vault": vault, "factories": made})
     lines = [f'"{chain_id}": {json.dumps(contracts)}' for chain_id, contracts in found.items() if contracts]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 

@@ -39,7 +39,7 @@ from portfolio_pipelines.chains.chain_reading import NATIVE, PAIRS_SCHEMA, Chain
 from portfolio_pipelines.chains.pool_rows import advance_pools, pool_rows
 from portfolio_pipelines.chains.position_rows import advance_positions, position_rows
 from portfolio_pipelines.chains.protocols import erc721
-from portfolio_pipelines.chains.protocols.pool_states import CURVE, PAIRS
+from portfolio_pipelines.chains.protocols.pool_states import CURVE, PAIRS, WEIGHTED
 from portfolio_pipelines.chains.receipt_rows import advance_receipts, receipt_rows
 from portfolio_pipelines.chains.registry import Chain
 from portfolio_pipelines.chains.rpc.errors import RpcError, StateUnavailable
@@ -165,7 +165,7 @@ class ChainDayReader:
         names = _key_frame(work.token_keys)
         unlisted = names.filter(~pl.col("token").is_in(pl.Series(sorted(listed)).implode()))
         nfts = before.positions.filter(pl.col("protocol") == erc721.PROTOCOL).select("wallet_key", "token_key")
-        shares = before.positions.filter(pl.col("protocol").is_in([CURVE, *PAIRS]))
+        shares = before.positions.filter(pl.col("protocol").is_in([CURVE, WEIGHTED, *PAIRS]))
         receipts = shares["receipt_token_key"].drop_nulls().unique()
         return await self.reader.read(
             ChainQuestion(

@@ -25,7 +25,7 @@ class ChainWork:
         wallets: Columns wallet_key, address: all that are watched on it.
         listed: Contracts that are read for every wallet.
         quarantined: Contracts that count in no total: they are read once a day.
-        pair_tokens: Tokens that may be shares of pools of Uniswap v2, its copies or Curve.
+        pair_tokens: Tokens that may be shares of pools of Uniswap v2, its copies, Curve or Balancer.
         token_keys: Keys of all known tokens by contract; grows while reading.
         look_back: How long before its first read a wallet's transfers are looked for.
         pools: Pools whose state is kept day by day.

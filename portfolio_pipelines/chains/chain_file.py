@@ -79,6 +79,9 @@ PROTOCOL_FIELDS: Final[Mapping[str, values.Check]] = {
         )
     ),
     "curve_address_provider": values.contract,
+    "balancer_v2": values.table(
+        {"vault": values.contract, "factories": values.many(values.contract)}, ("vault", "factories")
+    ),
 }
 TOKEN_FIELDS: Final[Mapping[str, values.Check]] = {
     "chain": values.text,

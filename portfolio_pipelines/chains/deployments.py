@@ -1,7 +1,7 @@
 """Where protocols are deployed: addresses alone. How their positions are read is in `protocols`.
 
 Shipped in `data/deployments.json`: Uniswap from its sdk-core, Aave from its address book (both MIT), addresses of
-Compound, Sushiswap and Curve as facts. The user's chains.toml may name more in the tables of its chains.
+Compound, Sushiswap, Curve and Balancer as facts. The user's chains.toml may name more in the tables of its chains.
 """
 
 from collections.abc import Iterator, Mapping
@@ -62,6 +62,14 @@ class CompoundV3Market:
 
 
 @dataclass(frozen=True, slots=True)
+class BalancerV2:
+    """Balancer v2 on one chain."""
+
+    vault: str  # holds the coins of all pools
+    factories: tuple[str, ...]  # of weighted pools, all versions
+
+
+@dataclass(frozen=True, slots=True)
 class Deployments:
     """The protocols of one chain; empty where nothing is known."""
 
@@ -71,6 +79,7 @@ class Deployments:
     aave_v3: tuple[AaveV3Market, ...] = ()
     compound_v3: tuple[CompoundV3Market, ...] = ()
     curve_address_provider: str | None = None
+    balancer_v2: BalancerV2 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +127,10 @@ def deployments_from(chain_id: int, row: Mapping[str, Any], known: Deployments |
         found = replace(found, compound_v3=tuple(CompoundV3Market(**market) for market in row["compound_v3"]))
     if "curve_address_provider" in row:
         found = replace(found, curve_address_provider=row["curve_address_provider"])
+    if "balancer_v2" in row:
+        found = replace(
+            found, balancer_v2=BalancerV2(row["balancer_v2"]["vault"], tuple(row["balancer_v2"]["factories"]))
+        )
     return found
 
 

@@ -15,6 +15,7 @@ from portfolio_pipelines.chains.chain_reading import NATIVE, PAIRS_SCHEMA
 from portfolio_pipelines.chains.deployments import Deployments
 from portfolio_pipelines.chains.protocols import (
     aave_v3,
+    balancer,
     compound_v3,
     curve,
     curve_registry,
@@ -41,8 +42,10 @@ class PositionQuestion:
 
     Attributes:
         wallets: Columns wallet_key and address.
-        shares: Tokens that may be shares of pools of Uniswap v2, Sushiswap or Curve; factory and registry decide.
+        shares: Tokens that may be shares of pools of Uniswap v2, Sushiswap, Curve or Balancer; factory and registry
+            decide.
         curve_pools: Pools of Curve whose shares are looked for whatever the registry says.
+        weighted_pools: Pools of Balancer v2 whose shares are looked for whatever the factories say.
         counted: Wallets and the collections of NFTs that they had at the last read (PAIRS_SCHEMA).
         collections: Wallets and contracts that moved something like an NFT to or from them (PAIRS_SCHEMA).
     """
@@ -50,6 +53,7 @@ class PositionQuestion:
     wallets: pl.DataFrame
     shares: Collection[str] = ()
     curve_pools: Sequence[str] = ()
+    weighted_pools: Sequence[str] = ()
     counted: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PAIRS_SCHEMA))
     collections: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PAIRS_SCHEMA))
 
@@ -122,6 +126,11 @@ class PositionReader:
             )
         if question.curve_pools or (known.curve_address_provider is not None and shares):
             readings[curve.PROTOCOL] = lambda faults: self._curve(owners, shares, question.curve_pools, faults)
+        if question.weighted_pools or (known.balancer_v2 is not None and shares):
+            readings[balancer.PROTOCOL] = lambda faults: balancer.read_positions(
+                node, owners, block, known.balancer_v2, shares, named=question.weighted_pools,
+                multicall3=self.multicall3, limits=self.limits, faults=faults,
+            )  # fmt: skip
         if question.counted.height + question.collections.height:
             readings[erc721.PROTOCOL] = lambda faults: self._collections(question, faults)
         return readings

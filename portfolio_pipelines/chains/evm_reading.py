@@ -26,7 +26,7 @@ from portfolio_pipelines.chains.evm_positions import PositionQuestion, PositionR
 from portfolio_pipelines.chains.evm_receipts import ReceiptReader, ReceiptReading
 from portfolio_pipelines.chains.evm_transfers import Moved, TransferReader, pairs_of
 from portfolio_pipelines.chains.log_ranges import Reach
-from portfolio_pipelines.chains.protocols.pool_states import CURVE, PAIRS
+from portfolio_pipelines.chains.protocols.pool_states import CURVE, PAIRS, WEIGHTED
 from portfolio_pipelines.chains.reader.balances import Balances, ReaderLimits, amounts, read_balances
 from portfolio_pipelines.chains.registry import Chain
 from portfolio_pipelines.chains.reorganisations import block_of
@@ -105,6 +105,7 @@ class EvmReader:
                 due.filter(_is_in("wallet_key", users)),
                 may_be_shares - {*question.tokens, *self.coin_tokens},
                 [pool.address for pool in question.pools if pool.protocol == CURVE],
+                [pool.address for pool in question.pools if pool.protocol == WEIGHTED],
                 counted=question.collections,
                 collections=nfts,
             )

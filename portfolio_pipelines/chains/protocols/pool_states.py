@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from portfolio_pipelines.chains.protocols import balancer_pools
 from portfolio_pipelines.chains.protocols.calls import (
     Answer,
     Call,
@@ -28,6 +29,8 @@ from portfolio_pipelines.chains.rpc.node import Block, Node
 PAIRS: Final = ("uniswap_v2", "sushiswap")
 CONCENTRATED: Final = "uniswap_v3"
 CURVE: Final = "curve"
+WEIGHTED: Final = "balancer_v2"
+FEE_PIP: Final = 10**12  # of a fee of 18 decimals
 
 _PAIR: Final = ("token0()", "token1()", "totalSupply()", "getReserves()")
 _POOL: Final = (
@@ -52,12 +55,12 @@ class PoolState:
         pool: Its address.
         tokens: Its coins in the order of the contract, lower case; Curve writes the chain's own coin as 0xeeee….
         reserves: Of each coin, smallest units. Of Uniswap v2: the reserves that make its price; of v3: what the pool
-            holds, fees that nobody collected included; of Curve: its balances.
-        total_supply: All shares; v3 has none.
+            holds, fees that nobody collected included; of Curve and Balancer: its balances.
+        total_supply: All shares; v3 has none. Of Balancer with those that the protocol is owed.
         sqrt_price_x96: Square root of token1 / token0, in smallest units, times 2^96. Of v3.
         tick: That price in steps of 0.01 %. Of v3.
         liquidity: What is in range at that price. Of v3.
-        fee_pips: Of a swap, 1,000,000 is all. Of v3.
+        fee_pips: Of a swap, 1,000,000 is all. Of v3, and of Balancer to the nearest.
         fee_growth_x128: Fees of each coin earned by one unit of liquidity since the beginning, times 2^128; goes on
             from zero after 2^256. Of v3.
         amplification: The A of Curve.
@@ -87,7 +90,7 @@ async def read_pool_states(
     curve_registry: str | None = None,
     faults: list[PositionFault] | None = None,
 ) -> list[PoolState]:
-    """Pools at a block. Two requests for hundreds of Uniswap's, four more for Curve's.
+    """Pools at a block. Two requests for hundreds of Uniswap's, four more for Curve's, three for Balancer's.
 
     Args:
         node: The chain.
@@ -109,14 +112,16 @@ async def read_pool_states(
     asked = list(dict.fromkeys(pools))
     curve = [CurvePool("", pool.address, registry=curve_registry, pegged=True) for pool in asked if _is(pool, CURVE)]
     noted = Faults(node.name, CURVE, faults)
-    uniswap, states = await asyncio.gather(
+    weighted = [pool.address for pool in asked if _is(pool, WEIGHTED)]
+    several = await asyncio.gather(
         _uniswap(node, asked, block, faults, multicall3),
         _curve(node, curve, block, noted, multicall3),
+        _weighted(node, weighted, block, Faults(node.name, WEIGHTED, faults), multicall3),
     )
     for pool in asked:
-        if not _is(pool, CURVE, CONCENTRATED, *PAIRS):
+        if not _is(pool, CURVE, CONCENTRATED, WEIGHTED, *PAIRS):
             Faults(node.name, pool.protocol, faults).add(pool.address, "no kind of pool that we can read")
-    found = {(state.protocol, state.pool): state for state in (*uniswap, *states)}
+    found = {(state.protocol, state.pool): state for states in several for state in states}
     return [found[key] for pool in asked if (key := (pool.protocol, pool.address)) in found]
 
 
@@ -220,6 +225,25 @@ def _of_curve(state: CurveState, call: Call, answer: Answer) -> PoolState:
         amplification=amplification,
         virtual_price=state.virtual_price,
     )
+
+
+async def _weighted(
+    node: Node, pools: Sequence[str], block: Block, faults: Faults, multicall3: str | None
+) -> list[PoolState]:
+    if not pools:
+        return []
+    states = await balancer_pools.read_pools(node, [], block, None, faults, named=pools, multicall3=multicall3)
+    return [
+        PoolState(
+            WEIGHTED,
+            state.pool,
+            state.tokens,
+            state.balances,
+            total_supply=state.supply,
+            fee_pips=round(state.fee / FEE_PIP),
+        )
+        for state in states.values()
+    ]
 
 
 def _is(pool: PoolRequest, *protocols: str) -> bool:

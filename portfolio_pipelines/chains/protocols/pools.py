@@ -1,7 +1,7 @@
 """Whether an address is a pool of a decentralised exchange, which kind, and of which coins: asked of the contract.
 
-Belongs here: telling Uniswap v2 and v3 pools, their forks and Curve pools apart, and having a factory that we know
-confirm them. What a share of a pool is worth is in the modules of the protocols.
+Belongs here: telling Uniswap v2 and v3 pools, their forks, Curve pools and weighted pools of Balancer apart, and having
+a factory that we know confirm them. What a share of a pool is worth is in the modules of the protocols.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,8 @@ from typing import Final
 
 from portfolio_pipelines.chains.addresses import ZERO_ADDRESS
 from portfolio_pipelines.chains.deployments import Deployments
+from portfolio_pipelines.chains.protocols.balancer_kinds import weighted_facts
+from portfolio_pipelines.chains.protocols.balancer_pools import pool_id_of
 from portfolio_pipelines.chains.protocols.calls import (
     Answer,
     Call,
@@ -34,6 +36,8 @@ VIEWS: Final = {
     "virtual_price": "get_virtual_price()",
     "coins(uint256)": "coins(uint256)",
     "coins(int128)": "coins(int128)",
+    "pool_id": "getPoolId()",
+    "vault": "getVault()",
 }
 """What every address is asked. Those of Curve of 2020 count their coins by int128."""
 MOST_COINS: Final = 8  # of a Curve pool
@@ -51,11 +55,12 @@ class PoolFacts:
     """What never changes about a pool.
 
     Args:
-        protocol: uniswap_v2, sushiswap, uniswap_v3 or curve. A fork whose factory is not known carries the name of the
-            protocol whose contract it copies.
+        protocol: uniswap_v2, sushiswap, uniswap_v3, curve or balancer_v2. A fork whose factory is not known carries
+            the name of the protocol whose contract it copies.
         tokens: Its coins in the order of the contract, lower case.
         is_verified: Whether a factory or registry that we know confirms the pool.
-        facts: What else the contract said: factory, fee (1,000,000 is all), tick_spacing, coins.
+        facts: What else the contract said: factory, fee (1,000,000 is all), tick_spacing, coins; of Balancer vault,
+            pool_id and weights (18 decimals each, separated by blanks).
     """
 
     protocol: str
@@ -130,7 +135,13 @@ async def _classify(node: Node, pool: str, said: Answers, known: Deployments, bl
         for name in ("coins(uint256)", "coins(int128)"):
             if coin := _address_in(said, name):
                 return await _curve(node, pool, coin, name, known, block)
-    msg = f"{pool} on {node.name} is a contract, but no pool of Uniswap v2 or v3, of a fork of them, or of Curve"
+    pool_id, vault = pool_id_of(pool, *said["pool_id"]), _address_in(said, "vault")
+    if pool_id is not None and vault is not None:
+        return await _balancer(node, pool, pool_id, vault, known, block)
+    msg = (
+        f"{pool} on {node.name} is a contract, but no pool of Uniswap v2 or v3, of a fork of them, of Curve or of "
+        "Balancer v2"
+    )
     raise NoPoolError(msg)
 
 
@@ -174,6 +185,17 @@ async def _curve(node: Node, pool: str, first: str, coins: str, known: Deploymen
         raise NoPoolError(msg)
     is_verified = await _is_registered(node, pool, known.curve_address_provider, block)
     return PoolFacts("curve", tuple(tokens), is_verified, {"coins": coins})
+
+
+async def _balancer(node: Node, pool: str, pool_id: int, vault: str, known: Deployments, block: Block) -> PoolFacts:
+    found = await weighted_facts(node, pool, pool_id, vault, known.balancer_v2, block)
+    if isinstance(found, str):
+        msg = f"{pool} on {node.name} {found}"
+        raise NoPoolError(msg)
+    facts: dict[str, str | int] = {
+        "vault": vault, "pool_id": f"0x{pool_id:064x}", "weights": " ".join(map(str, found.weights)),
+    }  # fmt: skip
+    return PoolFacts("balancer_v2", found.tokens, found.is_confirmed, facts)
 
 
 async def _is_registered(node: Node, pool: str, provider: str | None, block: Block) -> bool:

@@ -30,7 +30,8 @@ class Position:
     """What one wallet has in one place of one protocol at one block.
 
     Attributes:
-        protocol: "uniswap_v3", "uniswap_v2", "sushiswap", "aave_v3", "compound_v3", "curve", "erc721".
+        protocol: "uniswap_v3", "uniswap_v2", "sushiswap", "aave_v3", "compound_v3", "curve", "balancer_v2",
+            "erc721".
         position_id: "<contract>/<token id>", or the address of the pool or market.
         wallet: Its owner, lower-case.
         pool: Address of the pool or market.
