@@ -1,19 +1,15 @@
 {# The days on which the set of investments is not the expected one (each investment bought by then, once).
-   Counting distinct keys over years of rows is expensive; a count and a sum of hashes tell whether two sets are equal
-   in one pass, and only the days that differ are looked at row by row. #}
-{% macro days_with_other_investments(values, investments) %}
+   Counting distinct keys over years of rows is expensive; a count and a sum of hashes, kept for each day, tell whether
+   two sets are equal, and only the days that differ are looked at row by row. #}
+{% macro days_with_other_investments(sums, investments) %}
     select found.date
-    from (
-        select date, count(*) as n, sum(hash(investment_key, user_key)) as fingerprint
-        from {{ values }}
-        group by date
-    ) as found
+    from (select date, investments as n, fingerprint from {{ sums }} where investments > 0) as found
     left join (
         select
             days.date,
             sum(bought.n) as n,
             sum(bought.fingerprint) as fingerprint
-        from (select distinct date from {{ values }}) as days
+        from {{ sums }} as days
         inner join (
             select invested_on, count(*) as n, sum(hash(investment_key, user_key)) as fingerprint
             from {{ investments }}

@@ -2,9 +2,9 @@
 -- then. A day counts as closed when a price of it, or of a later day, became known after its end: that is read from the
 -- data, so that a rebuild gives the same answer tomorrow.
 with invested as (
-    select date, bool_and(is_final) as is_final
-    from {{ ref('fct_portfolio_values') }}
-    group by date
+    select date, is_final
+    from {{ ref('fct_day_sums') }}
+    where portfolios > 0
 ),
 
 known as (

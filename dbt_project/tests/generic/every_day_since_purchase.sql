@@ -2,7 +2,7 @@
    investment was imported is healed by the next run, and the scorecard counts it until then. #}
 {% test every_day_since_purchase(model) %}
 select investments.user_id, investments.investment_id, suspects.date, investments.invested_on
-from ({{ days_with_other_investments(model, ref('dim_investments')) }}) as suspects
+from ({{ days_with_other_investments(ref('fct_day_sums'), ref('dim_investments')) }}) as suspects
 inner join {{ ref('dim_investments') }} as investments on suspects.date >= investments.invested_on
 left join {{ model }} as daily
     on

@@ -1,11 +1,12 @@
-{# The invested assets of the newest day add up to the portfolio's value. It warns: they differ while an import is in
-   the lake and the newest day was not computed again. #}
+{# What is invested, at the prices of the newest day, adds up to the portfolio's value. It warns: they differ while an
+   import is in the lake and the newest day was not computed again. #}
 {% test holdings_add_up(model) %}
 with held as (
-    select user_id, sum(value_usd) as value_usd
-    from {{ model }}
-    where origin = 'investment'
-    group by user_id
+    select holdings.user_id, sum(holdings.quantity * prices.close_usd) as value_usd
+    from {{ model }} as holdings
+    left join {{ ref('current_prices') }} as prices on holdings.price_asset_id = prices.asset_id
+    where holdings.origin = 'investment'
+    group by holdings.user_id
 ),
 
 portfolios as (

@@ -9,7 +9,7 @@ select
     any_value(investments.investment_id) as investment_id,
     any_value(investments.invested_on) as invested_on
 from {{ model }} as daily
-inner join ({{ days_with_other_investments(model, ref('dim_investments')) }}) as suspects on daily.date = suspects.date
+inner join ({{ days_with_other_investments(ref('fct_day_sums'), ref('dim_investments')) }}) as suspects on daily.date = suspects.date
 left join {{ ref('dim_investments') }} as investments
     on daily.user_key = investments.user_key and daily.investment_key = investments.investment_key
 group by daily.user_key, daily.investment_key, daily.date
