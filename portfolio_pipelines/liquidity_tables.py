@@ -25,6 +25,7 @@ LIQUIDITY_POSITIONS_SCHEMA: Final = columns(
         "token0": pl.String,  # address of the first coin of the pool; null while it is unchecked
         "token1": pl.String,
         "coins": pl.Int16,
+        "weights": pl.String,  # of the coins of a weighted pool in its order, 18 decimals each, blanks between
         "label": pl.String,
         "entry_date": pl.Date,
         "entry_price": pl.Float64,  # of coin 0 in coin 1

@@ -29,7 +29,7 @@ from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.partitions import fingerprint, frame_fingerprint
 from portfolio_pipelines.tables import PRICES
 
-POSITIONS_VERSION = "1"
+POSITIONS_VERSION = "2"
 BASES_VERSION = "1"
 LOSS_VERSION = "1"
 EVERY_CHAIN_DAY = dg.AllPartitionMapping()

@@ -8,12 +8,13 @@ from typing import Final
 
 import polars as pl
 
+from portfolio_pipelines.assets import liquidity_weighted as weighted
 from portfolio_pipelines.chains.raw_amounts import approximate
 from portfolio_pipelines.finance.impermanent_loss_bases import COIN, POSITION, READ
-from portfolio_pipelines.finance.impermanent_loss_positions import CONCENTRATED, CONSTANT_PRODUCT, STABLE
+from portfolio_pipelines.finance.impermanent_loss_positions import CONCENTRATED, CONSTANT_PRODUCT, STABLE, WEIGHTED
 from portfolio_pipelines.finance.impermanent_loss_stable import stable_swap_price
 
-PROTOCOLS: Final = (*CONSTANT_PRODUCT, CONCENTRATED, STABLE)
+PROTOCOLS: Final = (*CONSTANT_PRODUCT, CONCENTRATED, STABLE, WEIGHTED)
 COLUMNS: Final = [
     "wallet_key", "protocol", "position_id", "pool", "role", "token_key", "raw", "raw_hex", "receipt_raw",
     "receipt_raw_hex", "facts", "as_of", "is_stale",
@@ -69,14 +70,16 @@ def read_positions(rows: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFrame:
             pl.col("amount").filter(pl.col("role") == "fee").sum().alias("fees"),
         )
     )
-    positions = _positions(rows, tokens)
-    pairs = positions.filter(pl.col("protocol") != STABLE)
+    weighted_coins = weighted.coins_of_positions(rows, tokens)
+    positions = _positions(rows, tokens, weighted.pools_of_positions(weighted_coins))
+    pairs = positions.filter(~pl.col("protocol").is_in([STABLE, WEIGHTED]))
     coins = pl.concat(
         [
             *(
                 pairs.select(*POSITION, place=pl.lit(place, pl.Int16), token_key=pl.col(f"token_key{place}"))
                 for place in (0, 1)
             ),
+            weighted_coins.select(*POSITION, "place", "token_key"),
             _coins_of_many(amounts),
         ]
     ).filter(pl.col("token_key").is_not_null())
@@ -92,22 +95,29 @@ def read_positions(rows: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def pools(states: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFrame:
+def pools(states: pl.DataFrame, tokens: pl.DataFrame, entered: pl.DataFrame) -> pl.DataFrame:
     """Pools as POOLS.
 
     Args:
         states: Rows of `chain_tables.POOL_STATES` and chain.
         tokens: TOKENS.
+        entered: LIQUIDITY_POSITIONS_SCHEMA: weights of weighted pools. A pool of 2021 holds what the protocol is owed
+            of fees until somebody joins or leaves; so long it counts as growth of its shares.
     """
     states = states.with_columns(
         reserve=approximate(states, "reserve"), supply=approximate(states, "total_supply")
     ).join(tokens.select("token_key", "decimals"), on="token_key", how="left")
-    states = states.with_columns(whole=pl.col("reserve") / pl.lit(10.0).pow(pl.col("decimals").cast(pl.Float64)))
+    states = weighted.with_weights(states, entered).with_columns(
+        whole=pl.col("reserve") / pl.lit(10.0).pow(pl.col("decimals").cast(pl.Float64))
+    )
 
     def of(name: str, place: int) -> pl.Expr:
         return pl.col(name).filter(pl.col("position") == place).first().alias(f"{name}{place}")
 
+    weighted_growth, weighted_price = weighted.growth_and_price()
     found = states.group_by("chain", "pool", "protocol").agg(
+        weighted_growth.alias("weighted_growth"),
+        weighted_price.alias("weighted_price"),
         pl.len().cast(pl.Int16).alias("coins"),
         *(of(name, place) for name in ("token_key", "whole", "decimals") for place in (0, 1)),
         pl.col("supply", "sqrt_price_x96", "amplification", "virtual_price", "as_of", "is_stale").first(),
@@ -124,10 +134,14 @@ def pools(states: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFrame:
             .then(root * root * scales)
             .when(is_pair & (first > 0))
             .then(second / first)
+            .when(pl.col("protocol") == WEIGHTED)
+            .then("weighted_price")
             .when((pl.col("protocol") == STABLE) & (pl.col("coins") == 2))
             .then(pl.Series(pegged, dtype=pl.Float64, nan_to_null=True)),
             growth=pl.when(is_pair & (supply > 0))
             .then((first * second).sqrt() / supply)
+            .when(pl.col("protocol") == WEIGHTED)
+            .then("weighted_growth")
             .when(virtual > 0)
             .then(virtual),
         )
@@ -137,7 +151,7 @@ def pools(states: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _positions(rows: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFrame:
+def _positions(rows: pl.DataFrame, tokens: pl.DataFrame, weighted_pools: pl.DataFrame) -> pl.DataFrame:
     """One row a position: everything but its coins."""
     known = rows.select(*POSITION, "pool", "shares", "facts", "as_of", "is_stale").unique(POSITION)
     for place in (0, 1):
@@ -154,6 +168,7 @@ def _positions(rows: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFrame:
         *(_fact(name) for name in ("liquidity", "sqrt_price_x96", "tick", "tick_lower", "tick_upper")),
         *(_fact(name) for name in ("supply", "held0", "held1", "virtual_price")),
     )
+    known = known.join(weighted_pools, on=POSITION, how="left")
     is_range, is_pair = pl.col("protocol") == CONCENTRATED, pl.col("protocol").is_in(list(CONSTANT_PRODUCT))
     scale, both = pl.lit(10.0).pow(_SCALE0 - _SCALE1), pl.lit(10.0).pow((_SCALE0 + _SCALE1) / 2)
     root = pl.col("sqrt_price_x96") / _Q96
@@ -165,12 +180,16 @@ def _positions(rows: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFrame:
         .then(1.0)
         .when(is_pair & (pl.col("supply") > 0))
         .then(held / pl.col("supply"))
+        .when(pl.col("protocol") == WEIGHTED)
+        .then("weighted_growth")
         .when(pl.col("virtual_price") > 0)
         .then(pl.col("virtual_price") / 1e18),
         price=pl.when(is_range)
         .then(root * root * scale)
         .when(is_pair & (pl.col("held0") > 0))
-        .then(pl.col("held1") / pl.col("held0") * scale),
+        .then(pl.col("held1") / pl.col("held0") * scale)
+        .when(pl.col("protocol") == WEIGHTED)
+        .then("weighted_price"),
         lower_price=pl.when(is_range).then((pl.col("tick_lower") * _TICK).exp() * scale),
         upper_price=pl.when(is_range).then((pl.col("tick_upper") * _TICK).exp() * scale),
         in_range=pl.when(is_range).then(

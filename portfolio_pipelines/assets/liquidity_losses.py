@@ -12,6 +12,7 @@ from typing import Final
 import polars as pl
 
 from portfolio_pipelines.assets.liquidity_frames import COLUMNS, TOKENS, pools
+from portfolio_pipelines.assets.liquidity_weighted import first_weight
 from portfolio_pipelines.chain_tables import (
     CHAIN_TOKENS,
     CHAIN_TOKENS_SCHEMA,
@@ -92,9 +93,10 @@ class LiquidityDays:
         read = self._read(DEFI_POSITIONS, states, schema, COLUMNS, day)
         return read.join(self.watched(day).select("wallet_key"), on="wallet_key", how="semi")
 
-    def pools(self, states: Sequence[ChainDay], day: date) -> pl.DataFrame:
-        """Pools as `liquidity_frames.POOLS`."""
-        return pools(self._read(POOL_STATES, states, POOL_STATES_SCHEMA, POOL_STATES_SCHEMA.names(), day), self.tokens)
+    def pools(self, states: Sequence[ChainDay], day: date, entered: pl.DataFrame) -> pl.DataFrame:
+        """Pools as `liquidity_frames.POOLS`; `entered` (LIQUIDITY_POSITIONS_SCHEMA): positions that name them."""
+        read = self._read(POOL_STATES, states, POOL_STATES_SCHEMA, POOL_STATES_SCHEMA.names(), day)
+        return pools(read, self.tokens, entered)
 
     def usd(self, day: date) -> pl.DataFrame:
         """Prices of tokens: token_key, usd, known_at; without those that have none."""
@@ -175,10 +177,13 @@ def _entered(
     pairs: pl.DataFrame,
 ) -> pl.DataFrame:
     """Losses of the entered positions, as rows of IMPERMANENT_LOSS_SCHEMA and more."""
-    now = sources.pools(sources.newest(day), day)
+    now = sources.pools(sources.newest(day), day, entered)
     # Of a deposit the day is known and not the hour, so fees count from the close of that day.
     begun = pl.concat(
-        [now.clear(), *(sources.pools([state], state[0]).with_columns(entry_date=state[0]) for state in at_entry)],
+        [
+            now.clear(),
+            *(sources.pools([state], state[0], entered).with_columns(entry_date=state[0]) for state in at_entry),
+        ],
         how="diagonal",
     ).with_columns(pl.col("entry_date").cast(pl.Date) if at_entry else pl.lit(None, pl.Date).alias("entry_date"))
     rows = (
@@ -203,6 +208,7 @@ def _entered(
         as_of=pl.coalesce("as_of", pl.min_horizontal("known_at0", "known_at1", end), end).cast(UTC_TIME),
         is_stale=pl.coalesce("is_stale", True),  # only market prices stand behind it
         amplification=pl.col("amplification").cast(pl.Float64),
+        weight0=first_weight(),
     )
     losses = entered_losses(rows.cast({name: kind for name, kind in ENTERED.items() if name in rows.columns}))
     return losses.with_columns(

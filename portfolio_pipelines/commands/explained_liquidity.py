@@ -15,9 +15,12 @@ TOTALS: Final = "impermanent_loss_totals"
 OF_ONE: Final = "impermanent_loss"
 COLUMNS: Final = (
     "position_id", "label", "basis", "since", "protocol", "entry_price", "price", "price_ratio", "lower_price",
-    "upper_price", "il_pct", "il_usd", "fees_usd", "net_usd", "hodl_value_usd", "position_value_usd",
+    "upper_price", "il_pct", "il_usd", "fees_usd", "net_usd", "hodl_value_usd", "position_value_usd", "chain", "pool",
 )  # fmt: skip
 PAIRS_WITHOUT_RANGE: Final = ("uniswap_v2", "sushiswap")
+WEIGHTED: Final = "balancer_v2"
+OF_A_PAIR: Final = "-100 * (sqrt(price ratio) - 1)^2 / (1 + price ratio)"
+OF_WEIGHTS: Final = "100 * (price ratio^weight / (weight * price ratio + 1 - weight) - 1), weight of coin 0"
 
 
 def explain_loss(marts: "duckdb.DuckDBPyConnection", question: Question) -> Explanation:
@@ -39,7 +42,7 @@ def explain_loss(marts: "duckdb.DuckDBPyConnection", question: Question) -> Expl
         known = ", ".join(str(one["position_id"]) for one in positions) or "none"
         msg = f"{question.user} has no position {question.position!r} on {question.day}; there are: {known}"
         raise CommandError(msg)
-    return _of_one(chosen[0], question.metric)
+    return _of_one({**chosen[0], "weight0": _weight_of_a_pair(marts, chosen[0])}, question.metric)
 
 
 def _of_all(positions: list[dict[str, Any]], metric: str) -> Explanation:
@@ -98,15 +101,30 @@ def _of_one(one: dict[str, Any], metric: str) -> Explanation:
     return Explanation(told, begins + worth, None)
 
 
+def _weight_of_a_pair(marts: "duckdb.DuckDBPyConnection", one: dict[str, Any]) -> float | None:
+    """Weight of coin 0 in a weighted pool of two that a user entered; it never changes."""
+    if one["protocol"] != WEIGHTED:
+        return None
+    found = marts.execute(
+        "select max(weight) filter (where position = 0) from marts.pool_states_daily "
+        "where chain = ? and pool = ? group by date having count(*) = 2 order by date limit 1",
+        [one["chain"], one["pool"]],
+    ).fetchone()
+    return None if found is None else found[0]
+
+
 def _percent(one: dict[str, Any], begins: list[tuple[str, Value]], worth: list[tuple[str, Value]]) -> Explanation:
     """From the dollars where they are known, else from the ratio of prices; the ratio's own formula stands beside."""
     ratio = one["price_ratio"]
     inputs = [*begins, ("price ratio", ratio)]
-    by_ratio = None
+    by_ratio, by_formula = None, OF_A_PAIR
     if ratio is not None and one["protocol"] in PAIRS_WITHOUT_RANGE and one["lower_price"] is None:
         by_ratio = -100 * (math.sqrt(ratio) - 1) ** 2 / (1 + ratio)
         inputs.append(("-100 * (sqrt(ratio) - 1)^2 / (1 + ratio), of a deposit that fits the pool", by_ratio))
+    if ratio is not None and (weight := one["weight0"]) is not None:
+        by_ratio, by_formula = 100 * (ratio**weight / (weight * ratio + 1 - weight) - 1), OF_WEIGHTS
+        inputs += [("weight of coin 0", weight), (f"{OF_WEIGHTS}, of a deposit that fits the pool", by_ratio)]
     if one["il_usd"] is not None and one["hodl_value_usd"]:
         formula = "100 * (worth in the pool without fees / worth of holding - 1)"
         return Explanation(formula, inputs + worth, 100 * (one["position_value_usd"] / one["hodl_value_usd"] - 1))
-    return Explanation("-100 * (sqrt(price ratio) - 1)^2 / (1 + price ratio)", inputs, by_ratio)
+    return Explanation(by_formula, inputs, by_ratio)

@@ -17,7 +17,7 @@ LIQUIDITY_POSITIONS_SCHEMA: Final = pl.Schema(
         "wallet_key": pl.Int32(),  # null when the user did not say which wallet holds it
         "chain": pl.String(),  # slug
         "pool": pl.String(),  # 0x and 40 lower-case hex digits
-        "protocol": pl.String(),  # uniswap_v2, sushiswap, uniswap_v3, curve; null while the pool is unchecked
+        "protocol": pl.String(),  # as in `pools.PoolFacts`; null while the pool is unchecked
         "tokens": pl.List(pl.String()),  # coins of the pool in its order; empty while it is unchecked
         "is_verified": pl.Boolean(),  # a known factory confirms the pool; null while it is unchecked
         "label": pl.String(),
@@ -30,7 +30,9 @@ LIQUIDITY_POSITIONS_SCHEMA: Final = pl.Schema(
 )
 
 
-EVERY_POSITION_SCHEMA: Final = pl.Schema({**LIQUIDITY_POSITIONS_SCHEMA, "removed_on": pl.Date()})
+EVERY_POSITION_SCHEMA: Final = pl.Schema(
+    {**LIQUIDITY_POSITIONS_SCHEMA, "removed_on": pl.Date(), "weights": pl.String()}
+)
 
 
 class NoPositionError(ValueError):
@@ -55,13 +57,14 @@ def liquidity_positions_frame(engine: sa.Engine) -> pl.DataFrame:
 def every_position_frame(engine: sa.Engine) -> pl.DataFrame:
     """Every position that was ever followed, with what was said of it last; sorted by position_key.
 
-    Schema EVERY_POSITION_SCHEMA: `removed_on` is the UTC day from which it is not followed any more.
+    Schema EVERY_POSITION_SCHEMA: `removed_on` is the UTC day from which it is not followed any more, `weights` those
+    of the coins of a weighted pool as it said them, 18 decimals each and blanks between.
     """
     query = """
         select distinct on (position_key) position_key, user_key, user_id, wallet_key, chain, address as pool, protocol,
                tokens, is_verified, label, entry_date, entry_price::double precision as entry_price, price_of,
                amount0::double precision as amount0, amount1::double precision as amount1,
-               (removed_at at time zone 'UTC')::date as removed_on
+               (removed_at at time zone 'UTC')::date as removed_on, facts ->> 'weights' as weights
         from app.liquidity_positions
         join app.users using (user_key)
         join app.liquidity_pools using (pool_key)

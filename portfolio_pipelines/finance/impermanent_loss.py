@@ -68,6 +68,24 @@ def weighted_loss(ratios: ArrayLike, weights: ArrayLike) -> Floats:
     return np.asarray(np.where(mixed, -1.0, np.where(extreme, np.nan, np.minimum(loss, 0.0))))
 
 
+def weighted_amounts(price: ArrayLike, weight: ArrayLike) -> tuple[Floats, Floats]:
+    """Coins 0 and 1 of a pool of two with x^w y^(1 - w) = 1 at a price: x = (p w1/w0)^-w1, y = (p w1/w0)^w0.
+
+    Args:
+        price: Of the pool, (y / w1) / (x / w0).
+        weight: Of coin 0, above 0 and below 1.
+
+    Returns:
+        Whole units of both, of the broadcast shape; NaN where a price or weight is impossible.
+    """
+    given, first = np.broadcast_arrays(np.asarray(price, np.float64), np.asarray(weight, np.float64))
+    with np.errstate(all="ignore"):
+        proportion = given * (1 - first) / first
+        is_possible = (given > 0) & (first > 0) & (first < 1)
+        amounts = proportion ** (first - 1), proportion**first
+        return np.where(is_possible, amounts[0], np.nan), np.where(is_possible, amounts[1], np.nan)
+
+
 def range_amounts(price: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> tuple[Floats, Floats]:
     """Tokens 0 and 1 of one unit of liquidity between two prices: x = 1/s - 1/sqrt(upper), y = s - sqrt(lower).
 

@@ -8,9 +8,9 @@ first time: what it held then counts as put in, and `since` says from when on th
 - as many as before are nothing: whatever else changed is what the pool made of it.
 
 Units are the liquidity of Uniswap v3 and the shares of other pools. `growth` is what a unit is worth by itself, so that
-fees which stay in the pool (v2: sqrt(x y) of a share; Curve: the virtual price) can be told from the loss: it is 1
-where fees are kept apart, and null where nobody knows. Conventions of the loss are in `impermanent_loss`, worth and
-dollars in `impermanent_loss_positions`.
+fees which stay in the pool (v2: sqrt(x y) of a share; weighted pools: prod x_i^w_i of a share; Curve: the virtual
+price) can be told from the loss: it is 1 where fees are kept apart, and null where nobody knows. Conventions of the
+loss are in `impermanent_loss`, worth and dollars in `impermanent_loss_positions`.
 """
 
 from datetime import date

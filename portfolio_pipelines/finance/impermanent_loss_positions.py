@@ -8,7 +8,8 @@ For every position, in USD:
 - `fees_usd`: what it earned beside, and `net_usd` = il_usd + fees_usd.
 
 Coins of a pair count at the price of their pool, and one of them at its price in USD (coin 1, else coin 0): a market
-price that lags the pool would otherwise show as a gain or loss of the pool. Coins of Curve count at market prices.
+price that lags the pool would otherwise show as a gain or loss of the pool. Coins of Curve, and of weighted pools of
+more than two, count at market prices.
 What cannot be known is null, with a reason; never 0.
 """
 
@@ -24,6 +25,8 @@ from portfolio_pipelines.finance.impermanent_loss import (
     range_amounts,
     range_share,
     uneven_deposit,
+    weighted_amounts,
+    weighted_loss,
 )
 from portfolio_pipelines.finance.impermanent_loss_bases import POSITION
 from portfolio_pipelines.finance.impermanent_loss_stable import stable_swap_loss, stable_swap_share
@@ -31,6 +34,7 @@ from portfolio_pipelines.finance.impermanent_loss_stable import stable_swap_loss
 CONSTANT_PRODUCT: Final = ("uniswap_v2", "sushiswap")
 CONCENTRATED: Final = "uniswap_v3"
 STABLE: Final = "curve"
+WEIGHTED: Final = "balancer_v2"
 
 FIGURES: Final = ("il_pct", "il_usd", "fees_usd", "net_usd", "hodl_value_usd", "position_value_usd")
 
@@ -45,10 +49,11 @@ ENTERED: Final = pl.Schema(
         "usd1": pl.Float64(),
         "coins": pl.Int16(),  # of the pool
         "amplification": pl.Float64(),  # Curve's A
+        "weight0": pl.Float64(),  # of coin 0 of two in a weighted pool, the other's is 1 less it; null elsewhere
         "growth_since": pl.Float64(),  # growth of a share by fees since entry, 0.01 = 1 %; null when unknown
         "lower_price": pl.Float64(),  # of the range; null without one, or when nobody knows it
         "upper_price": pl.Float64(),
-        "units": pl.Float64(),  # liquidity on entry, sqrt(x y) in whole units; null unless it was read
+        "units": pl.Float64(),  # liquidity on entry, sqrt(x y) or x^w y^(1 - w) in whole units; null unless read
         "fees_usd": pl.Float64(),  # fees that are kept apart, as far as they were read
     }
 )
@@ -74,6 +79,8 @@ def entered_losses(positions: pl.DataFrame) -> pl.DataFrame:
     is_unbounded = np.isin(positions["protocol"].to_numpy(), CONSTANT_PRODUCT)
     lower = np.where(is_unbounded, 0.0, column["lower_price"])
     first, second = range_amounts(before, lower, np.where(is_unbounded, np.inf, column["upper_price"]))
+    is_weighted = positions["protocol"].to_numpy() == WEIGHTED
+    first[is_weighted], second[is_weighted] = weighted_amounts(before[is_weighted], column["weight0"][is_weighted])
     is_given = ~np.isnan(column["amount0"])
     amount0 = np.where(is_given, column["amount0"], column["units"] * first)
     amount1 = np.where(is_given, column["amount1"], column["units"] * second)
@@ -121,16 +128,19 @@ def read_losses(bases: pl.DataFrame, usd: pl.DataFrame) -> pl.DataFrame:
         One row a position, sorted: POSITION, pool, since, as_of, is_stale, entry_price, price, lower_price,
         upper_price, in_range, units, FIGURES, `price_ratio`, `basis` and `reason`.
     """
-    has_price = pl.col("protocol") != STABLE
+    is_pair = pl.len().over(POSITION) == 2
+    has_price = (pl.col("protocol") != STABLE) & (is_pair | (pl.col("protocol") != WEIGHTED))
     unit = pl.when(~has_price).then("usd").when(pl.col("place") == 0).then("price").otherwise(1.0)
-    rows = bases.join(usd.select("token_key", "usd"), on="token_key", how="left").with_columns(unit=unit)
+    rows = bases.join(usd.select("token_key", "usd"), on="token_key", how="left").with_columns(
+        unit=unit, has_price=has_price
+    )
     first, second = (pl.col("usd").filter(pl.col("place") == place).first() for place in (0, 1))
     whole = rows.group_by(POSITION, maintain_order=True).agg(
         *(
             pl.col(name).first()
             for name in (
                 "pool", "since", "as_of", "is_stale", "entry_price", "price", "lower_price", "upper_price", "in_range",
-                "units", "growth", "grown_units",
+                "units", "growth", "grown_units", "has_price",
             )
         ),
         usd0=first,
@@ -139,7 +149,7 @@ def read_losses(bases: pl.DataFrame, usd: pl.DataFrame) -> pl.DataFrame:
         hodl=_worth(pl.col("deposited")),
         earned=_worth(pl.col("fees") + pl.col("collected") - pl.col("fees_before")),
     )  # fmt: skip
-    one = pl.when(~has_price).then(1.0).otherwise(pl.coalesce("usd1", pl.col("usd0") / pl.col("price")))
+    one = pl.when(~pl.col("has_price")).then(1.0).otherwise(pl.coalesce("usd1", pl.col("usd0") / pl.col("price")))
     grown = pl.col("units") * pl.col("growth") / pl.col("grown_units")
     made = pl.col("held") / grown
     figures = whole.with_columns(_usd=one, _made=made).with_columns(
@@ -157,7 +167,7 @@ def read_losses(bases: pl.DataFrame, usd: pl.DataFrame) -> pl.DataFrame:
             .then(pl.lit("fees_not_separable"))
             .otherwise(_missing_dollars())
         )
-        .drop("growth", "grown_units", "usd0", "usd1", "held", "hodl", "earned", "_usd", "_made")
+        .drop("growth", "grown_units", "has_price", "usd0", "usd1", "held", "hodl", "earned", "_usd", "_made")
         .sort(POSITION)
     )
 
@@ -192,6 +202,10 @@ def _loss_and_share(protocol: pl.Series, is_pair: np.ndarray, column: dict[str, 
     at = names == CONCENTRATED
     bounds = column["lower_price"][at], column["upper_price"][at]
     loss[at], share[at] = concentrated_loss(before[at], now[at], *bounds), range_share(before[at], *bounds)
+    at = (names == WEIGHTED) & is_pair
+    weight = column["weight0"][at]
+    both = np.stack([weight, 1 - weight], axis=-1)
+    loss[at], share[at] = weighted_loss(np.stack([ratio[at], np.ones(at.sum())], axis=-1), both), weight
     at = (names == STABLE) & is_pair
     factor = column["amplification"][at]
     loss[at], share[at] = stable_swap_loss(before[at], now[at], factor), stable_swap_share(before[at], factor)

@@ -45,6 +45,7 @@ SOURCES: Final[Mapping[str, pl.Schema]] = {
     leaderboard_tables.LEADERBOARD_RANKS: leaderboard_tables.LEADERBOARD_RANKS_SCHEMA,
     allocation_tables.ALLOCATION_TARGETS: allocation_tables.ALLOCATION_TARGETS_SCHEMA,
     allocation_tables.REBALANCING_PLANS: allocation_tables.REBALANCING_PLANS_SCHEMA,
+    liquidity_tables.LIQUIDITY_POSITIONS: liquidity_tables.LIQUIDITY_POSITIONS_SCHEMA,
     liquidity_tables.IMPERMANENT_LOSS: liquidity_tables.IMPERMANENT_LOSS_SCHEMA,
     liquidity_tables.POOL_YIELDS: liquidity_tables.POOL_YIELDS_SCHEMA,
     transaction_tables.TRANSACTIONS: transaction_tables.TRANSACTIONS_SCHEMA,
@@ -150,7 +151,7 @@ def create_views(connection: "duckdb.DuckDBPyConnection", lake: Lake) -> None:
     connection.execute("create schema if not exists lake")
     for table, whole_schema in SOURCES.items():
         schema = {name: kind for name, kind in whole_schema.items() if name not in _CARRIED}
-        _create_view(connection, table, schema, list(_readers(lake, table)))
+        _create_view(connection, table, schema, list(_readers(lake, table, schema)))
     for table, schema in CHAIN_SOURCES.items():
         folders: dict[str, pl.DataType] = {"date": pl.Date(), "chain": pl.String()}
         number: dict[str, pl.DataType] = {"file_row_number": pl.Int64()} if table == chain_tables.CHAIN_READS else {}
@@ -185,12 +186,16 @@ def _create_view(
     connection.execute(f"create or replace view lake.{short_name(table)} as {' union all '.join(parts)}")
 
 
-def _readers(lake: Lake, table: str) -> Iterator[str]:
+def _readers(lake: Lake, table: str, schema: Mapping[str, pl.DataType]) -> Iterator[str]:
     if lake.days(table):
         pattern = _literal(str(lake.root / table / "date=*" / "data.parquet"))
         yield f"read_parquet({pattern}, hive_partitioning = true, hive_types = {{'date': date}})"
     if lake.path(table).is_file():
-        yield f"read_parquet({_literal(str(lake.path(table)))}, hive_partitioning = false)"
+        reader = f"read_parquet({_literal(str(lake.path(table)))}, hive_partitioning = false)"
+        # A column that came after the file was written is null until the next run of its asset, which writes it anew.
+        later = schema.keys() - pl.read_parquet_schema(lake.path(table)).keys() - {"date"}
+        nulls = "".join(f", null as {_quoted(name)}" for name in sorted(later))
+        yield f"(select *{nulls} from {reader})" if later else reader  # noqa: S608 names of our own
 
 
 def _chain_reader(lake: Lake, table: str) -> str:

@@ -15,6 +15,8 @@ with coins as (
         max(reserve) filter (where position = 1) as reserve1,
         max(decimals) filter (where position = 0) as decimals0,
         max(decimals) filter (where position = 1) as decimals1,
+        max(weight) filter (where position = 0) as weight0,
+        max(weight) filter (where position = 1) as weight1,
         max(cast(sqrt_price_x96 as double)) / pow(2, 96) as root,
         max(fee) as fee,
         max(as_of) as as_of,
@@ -43,6 +45,8 @@ select
     case
         when coins.protocol = 'uniswap_v3' then coins.root * coins.root * pow(10, coins.decimals0 - coins.decimals1)
         when coins.protocol in ('uniswap_v2', 'sushiswap') then coins.reserve1 / nullif(coins.reserve0, 0)
+        when coins.protocol = 'balancer_v2' and coins.coins = 2
+            then coins.reserve1 / coins.weight1 / nullif(coins.reserve0 / coins.weight0, 0)
     end as price,
     case
         when coins.protocol in ('uniswap_v2', 'sushiswap') then 0.003

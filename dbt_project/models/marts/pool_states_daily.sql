@@ -19,6 +19,7 @@ select
     states.liquidity,
     states.fee_pips / 1e6 as fee,
     states.fee_growth_x128,
+    weights.weight,
     states.amplification,
     cast(states.virtual_price as double) / 1e18 as virtual_price,
     states.as_of,
@@ -27,4 +28,6 @@ select
     states.is_stale
 from {{ ref('fct_pool_states') }} as states
 left join {{ ref('dim_chain_tokens') }} as tokens on states.token_key = tokens.token_key
+left join {{ ref('dim_pool_weights') }} as weights
+    on states.chain = weights.chain and states.pool = weights.pool and states.position = weights.position
 left join {{ ref('chain_prices') }} as prices on tokens.price_asset_id = prices.asset_id and states.date = prices.date

@@ -23,9 +23,9 @@ from portfolio_pipelines.resources.lake import Lake
 
 D1, D2, D3, D4 = DAYS = [date(2025, 1, 30) + timedelta(days=n) for n in range(4)]
 ETHER_USD = dict(zip(DAYS, (2000.0, 2000.0, 8000.0, 2200.0), strict=True))
-WETH, USDC, DAI, USDT, PAIR = ("0x" + two * 20 for two in ("a0", "c0", "d0", "e0", "f0"))
-KEYS = {WETH: 1, USDC: 2, DAI: 3, USDT: 4, PAIR: 5}
-DECIMALS = {WETH: 18, USDC: 6, DAI: 18, USDT: 6, PAIR: 18}
+WETH, USDC, DAI, USDT, PAIR, SHARE = ("0x" + two * 20 for two in ("a0", "c0", "d0", "e0", "f0", "f2"))
+KEYS = {WETH: 1, USDC: 2, DAI: 3, USDT: 4, PAIR: 5, SHARE: 6}
+DECIMALS = {WETH: 18, USDC: 6, DAI: 18, USDT: 6, PAIR: 18, SHARE: 18}
 PRICED = {WETH: "coingecko:ethereum", USDC: "coingecko:usd-coin", DAI: "coingecko:dai", USDT: "coingecko:tether"}
 RANGE_POOL, THREE_POOL = "0x" + "30" * 20, "0x" + "31" * 20
 ANN, BOB = "0x" + "a1" * 20, "0x" + "b1" * 20

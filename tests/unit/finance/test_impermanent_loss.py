@@ -17,6 +17,7 @@ from portfolio_pipelines.finance.impermanent_loss import (
     range_amounts,
     range_share,
     uneven_deposit,
+    weighted_amounts,
     weighted_loss,
 )
 from portfolio_pipelines.finance.impermanent_loss_stable import (
@@ -76,6 +77,18 @@ def test_weighted_pools_lose_what_was_calculated_by_hand() -> None:
 @given(ratios, ratios)
 def test_a_weighted_pool_of_halves_is_a_constant_product(first: float, second: float) -> None:
     assert weighted_loss([first, second], [0.5, 0.5]) == pytest.approx(constant_product_loss(first / second), abs=1e-12)
+
+
+@given(st.floats(1e-6, 1e6), st.floats(0.01, 0.99))
+def test_what_a_weighted_pair_holds_has_its_price_and_one_unit_of_liquidity(price: float, weight: float) -> None:
+    first, second = (float(amount) for amount in weighted_amounts(price, weight))
+    assert (second / (1 - weight)) / (first / weight) == pytest.approx(price)
+    assert first**weight * second ** (1 - weight) == pytest.approx(1)
+
+
+def test_a_weighted_pair_without_a_price_or_with_an_impossible_weight_holds_nobody_knows_what() -> None:
+    found = weighted_amounts([0, -1, math.nan, 1, 1], [0.5, 0.5, 0.5, 0, 1])
+    assert all(math.isnan(amount) for amounts in found for amount in amounts)
 
 
 def test_a_weighted_pool_with_a_coin_that_fell_to_nothing_lost_everything() -> None:

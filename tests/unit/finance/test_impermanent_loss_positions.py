@@ -132,6 +132,38 @@ def test_a_range_that_was_left_says_so() -> None:
     assert found["il_usd"] == pytest.approx(4200 - 4600)
 
 
+def weighted(weights: dict[int, float], prices: dict[int, float], shares: float, growth: float = 1.0) -> pl.DataFrame:
+    """Shares of a weighted pool of which one is prod x^w = `growth`, at prices in a common unit."""
+    worth = shares * growth * math.prod((prices[coin] / weight) ** weight for coin, weight in weights.items())
+    held = {coin: (worth * weight / prices[coin], 0.0) for coin, weight in weights.items()}
+    price = prices[ETH] / prices[USDC] if len(weights) == 2 else None
+    return read_of("balancer_v2", held, units=shares, growth=growth, price=price)
+
+
+def test_a_weighted_pair_loses_by_its_weights_and_counts_at_the_price_of_its_pool() -> None:
+    weights = {ETH: 0.8, USDC: 0.2}
+    bases = followed(weighted(weights, {ETH: 2000, USDC: 1}, 10), weighted(weights, {ETH: 8000, USDC: 1}, 10, 1.1))
+    for lagging in (8000.0, 7000.0, None):
+        found = losses(bases, eth=lagging, usdc=1.0)
+        assert found["il_pct"] == pytest.approx(-10.8402, abs=1e-4)
+        assert found["price_ratio"] == pytest.approx(4)
+        assert found["fees_usd"] == pytest.approx(0.1 * found["position_value_usd"])
+
+
+def test_a_weighted_pool_of_three_counts_at_prices_in_usd_and_loses_a_seventh_of_two_one_and_a_half() -> None:
+    weights = dict.fromkeys((ETH, USDC, THIRD), 1 / 3)
+    bases = followed(
+        weighted(weights, {ETH: 1000, USDC: 1, THIRD: 10}, 6),
+        weighted(weights, {ETH: 2000, USDC: 1, THIRD: 5}, 6, 1.05),
+    )
+    found = losses(bases, eth=2000.0, usdc=1.0, third=5.0)
+    assert found["il_pct"] == pytest.approx(-100 / 7)
+    assert found["fees_usd"] == pytest.approx(0.05 * found["position_value_usd"])
+    assert (found["price"], found["price_ratio"], found["reason"]) == (None, None, None)
+    unpriced = losses(bases, eth=2000.0, usdc=1.0, third=None)
+    assert (unpriced["il_pct"], unpriced["il_usd"], unpriced["reason"]) == (None, None, "usd_unknown")
+
+
 def test_coins_of_a_pair_count_at_the_price_of_their_pool() -> None:
     late = losses(followed(pair(2000, 10), pair(2000, 10)), eth=1990.0, usdc=1.0)
     assert late["il_pct"] == 0
@@ -181,6 +213,29 @@ def test_a_coin_of_unknown_scale_leaves_figures_unknown_and_not_zero() -> None:
 def entered(**values: Any) -> dict[str, Any]:
     row = {"protocol": "uniswap_v2", "entry_price": 2000.0, "price": 8000.0, "usd1": 1.0, "coins": 2, **values}
     return entered_losses(pl.DataFrame([row], schema=ENTERED)).row(0, named=True)
+
+
+def test_an_entered_weighted_pair_loses_by_its_weights() -> None:
+    pool = {"protocol": "balancer_v2", "weight0": 0.8}
+    found = entered(**pool, amount0=2.0, amount1=1000.0, growth_since=0.05)
+    assert found["il_pct"] == pytest.approx(-10.8402, abs=1e-4)
+    assert found["hodl_value_usd"] == pytest.approx(17_000)
+    assert found["fees_usd"] == pytest.approx(0.05 * found["position_value_usd"])
+    assert (entered(**pool)["basis"], entered(**pool)["il_pct"]) == ("percent_only", pytest.approx(found["il_pct"]))
+    liquidity = 2.0**0.8 * 1000.0**0.2
+    read = entered(**pool, units=liquidity)
+    assert (read["basis"], read["hodl_value_usd"]) == ("entry_price", pytest.approx(17_000))
+    for unknown in ({"weight0": None}, {"coins": 3}):
+        assert entered(**{**pool, **unknown})["reason"] == "pool_unknown"
+
+
+@settings(max_examples=20)
+@given(price=st.floats(1e-6, 1e6), now=st.floats(1e-6, 1e6))
+def test_a_weighted_pair_of_halves_is_a_pair(price: float, now: float) -> None:
+    same = {"entry_price": price, "price": now, "units": 3.0}
+    half, pair = entered(protocol="balancer_v2", weight0=0.5, **same), entered(**same)
+    for figure in ("il_pct", "hodl_value_usd", "position_value_usd"):
+        assert half[figure] == pytest.approx(pair[figure], rel=1e-9, abs=1e-9)
 
 
 def test_an_entered_pair_with_amounts_loses_a_fifth_in_dollars() -> None:
