@@ -86,6 +86,10 @@ class Settings(BaseSettings):
     ledger_shorts_allowed: bool = Field(
         default=False, description="Selling what was never bought opens a short position; else it is a question."
     )
+    ledger_inventory_scope: Literal["universal", "per_venue"] = Field(
+        default="universal",
+        description="Where an import looks for what goes: in all venues of a user (universal) or one (per_venue).",
+    )
     transfer_window_hours: float = Field(
         default=24, gt=0, le=720, description="Hours after a withdrawal within which a deposit may be its other half."
     )

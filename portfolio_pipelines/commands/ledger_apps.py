@@ -4,13 +4,22 @@ Each parses, calls one function of `commands` and prints. Heavy parts are import
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from portfolio_pipelines.commands.watched_apps import Form, OfUser, RowFormat
 
 transactions = typer.Typer(invoke_without_command=True)
+
+MissingAcquisitions = Annotated[
+    Literal["refuse", "list"] | None,
+    typer.Option(
+        "--missing-acquisitions",
+        help="What goes without ever having come: refuse the file, or import it and list what is missing.",
+        show_default="refuse in files of our own schema, list in exports",
+    ),
+]
 
 
 def import_transactions(
@@ -30,12 +39,14 @@ def import_transactions(
     day_first: Annotated[
         bool | None, typer.Option("--day-first/--month-first", help="What 5/9/2017 means in an export.")
     ] = None,
+    missing_acquisitions: MissingAcquisitions = None,
 ) -> None:
     """Import transactions: user_id, transaction_id, at, type, venue, in_, out_ and fee_ asset and quantity.
 
     Exports of Binance, Coinbase Pro, Crypto.com, Nexo, Bitstamp, KuCoin, Bittrex, CoinTracking, CoinLedger, Blockpit
     and others are known by their header. All faults of a file are told at once, and nothing is imported from a file
-    that has any. The same file twice changes nothing; a changed row is a correction.
+    that has any: neither when a row takes more than there was, or makes a stored one do so. The same file twice changes
+    nothing; a changed row is a correction.
 
     Example: `portfolio import transactions ledger.csv --user ann`
     """
@@ -49,6 +60,7 @@ def import_transactions(
         import_transaction_file(
             open_platform(), file, user, venue,
             keep_unknown=keep_unknown, skip_faulty=skip_faulty, day_first=day_first,
+            missing_acquisitions=missing_acquisitions,
         )  # fmt: skip
 
 
@@ -80,7 +92,14 @@ def list_questions(user: OfUser = None, form: Form = RowFormat.TABLE) -> None:
 
 
 @transactions.command("remove")
-def remove_transaction(user: str, transaction: Annotated[str, typer.Argument(help="Its id in the list.")]) -> None:
+def remove_transaction(
+    user: str,
+    transaction: Annotated[str, typer.Argument(help="Its id in the list.")],
+    missing_acquisitions: Annotated[
+        Literal["refuse", "list"],
+        typer.Option(help="What others take of what it brought: refuse, or remove it and list what is missing then."),
+    ] = "refuse",
+) -> None:
     """Take a transaction out of a ledger, with all its legs; importing it again brings it back.
 
     Example: `portfolio transactions remove ann t17`
@@ -89,4 +108,4 @@ def remove_transaction(user: str, transaction: Annotated[str, typer.Argument(hel
     from portfolio_pipelines.commands.console import open_platform, readable_errors
 
     with readable_errors():
-        ledgers.remove_transaction(open_platform(), user, transaction)
+        ledgers.remove_transaction(open_platform(), user, transaction, missing_acquisitions)

@@ -2,13 +2,21 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from portfolio_pipelines.commands.console import OUT, CommandError
 from portfolio_pipelines.commands.importing import whoami
 from portfolio_pipelines.commands.reading import print_frame
+from portfolio_pipelines.resources.ledger_rules import inventory_rules
 from portfolio_pipelines.resources.platform import Platform
+
+MOST_NAMED: Final = 20
+"""Rows that a message lists."""
+
+if TYPE_CHECKING:
+    from portfolio_pipelines.database.transaction_import import Missing
 
 
 def import_transaction_file(
@@ -20,6 +28,7 @@ def import_transaction_file(
     keep_unknown: bool,
     skip_faulty: bool,
     day_first: bool | None,
+    missing_acquisitions: "Missing | None",
 ) -> None:
     """Import one file of transactions, whole or not at all."""
     from portfolio_pipelines.database.transaction_import import import_transactions
@@ -34,6 +43,8 @@ def import_transaction_file(
         keep_unknown=keep_unknown,
         skip_faulty=skip_faulty,
         day_first=day_first,
+        missing_acquisitions=missing_acquisitions,
+        rules=inventory_rules(platform.settings),
     )
     form = "" if report.format == "own" else f" (export of {report.format})"
     OUT.print(
@@ -44,6 +55,13 @@ def import_transaction_file(
         OUT.print(f"  {count} rows left out: {reason}", style="dim", markup=False)
     if report.new_assets:
         OUT.print(f"  kept without a price: {', '.join(report.new_assets)}", style="yellow", markup=False)
+    if report.missing:
+        OUT.print(
+            f"  {report.missing} times more goes than ever came: after the next run `portfolio transactions questions` "
+            "lists what is missing; nothing is guessed",
+            style="yellow",
+            markup=False,
+        )
     if report.first_affected_day is not None:
         OUT.print(f"  figures from {report.first_affected_day} on are affected: `portfolio run` brings them up to date")
 
@@ -77,15 +95,29 @@ def show_questions(platform: Platform, user_id: str | None, form: str) -> None:
     print_frame(frame, form, "nothing is missing")
 
 
-def remove_transaction(platform: Platform, user_id: str, transaction_id: str) -> None:
+def remove_transaction(
+    platform: Platform, user_id: str, transaction_id: str, missing_acquisitions: "Missing | None"
+) -> None:
     """Take a transaction out of a ledger.
 
     Raises:
-        CommandError: If the user has no such transaction.
+        CommandError: If the user has no such transaction, or others take what only it brought.
     """
+    from portfolio_pipelines.database.chain_tokens import chain_tokens_frame
+    from portfolio_pipelines.database.staging import lock_imports
+    from portfolio_pipelines.database.transaction_inventory import describe, removal_shortfalls
     from portfolio_pipelines.database.transaction_versions import remove
 
+    rules = inventory_rules(platform.settings)
+    tokens = chain_tokens_frame(platform.database.engine).select("asset_id", "decimals").drop_nulls()
     with platform.database.engine.begin() as connection:
+        lock_imports(connection)
+        found = removal_shortfalls(connection, user_id, transaction_id, rules, dict(tokens.iter_rows()))
+        if missing_acquisitions != "list" and not found.is_empty():
+            lines = [f"  {describe(row, rules)}" for row in found.head(MOST_NAMED).iter_rows(named=True)]
+            more = [f"  … and {found.height - MOST_NAMED} more"] if found.height > MOST_NAMED else []
+            what = f"{transaction_id} of {user_id} was not removed: others take what it brought. Remove or correct them"
+            raise CommandError("\n".join([f"{what} first, or pass --missing-acquisitions list:", *lines, *more]))
         legs = remove(connection, user_id, transaction_id, datetime.now(UTC), whoami())
     if not legs:
         msg = f"{user_id} has no transaction {transaction_id}"

@@ -37,6 +37,18 @@ def read_rows(connection: sa.Connection, query: str, parameters: dict[str, objec
     return pl.DataFrame(rows, schema=list(result.keys()), orient="row", infer_schema_length=None)
 
 
+def read_copied(connection: sa.Connection, query: str, schema: pl.Schema) -> pl.DataFrame:
+    """Rows of a query by COPY, as texts of `schema`: millions of rows inside the caller's transaction."""
+    buffer = BytesIO()
+    driver = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(f"copy ({query}) to stdout (format csv)") as copy:  # type: ignore[union-attr]
+        for block in copy:
+            buffer.write(block)
+    if not buffer.tell():
+        return pl.DataFrame(schema=schema)
+    return pl.read_csv(buffer.getvalue(), has_header=False, schema=schema)
+
+
 def record_import(
     connection: sa.Connection, kind: str, name: str, sha256: str, n_rows: int, now: datetime, who: str
 ) -> int:

@@ -37,6 +37,7 @@ MONEY: Final = ("value_usd", "fee_value_usd")
 PLACES: Final = ("leg", "block_number", "transaction_index", "log_index")
 REQUIRED: Final = ("transaction_id", "at", "type", "venue")
 COLUMNS: Final = (*TEXTS, "at", *QUANTITIES, *MONEY, *PLACES)
+UNREAD: Final = ("user_id", "in_asset")
 LONGEST: Final = 255
 LARGEST_QUANTITY: Final = 1e20
 LARGEST_USD: Final = 1e15
@@ -71,6 +72,8 @@ class TransactionFile:
     rows: pl.DataFrame
     ignored: tuple[tuple[str, int], ...]  # why rows of an export say nothing, and how many
     faults: Faults
+    unread: pl.DataFrame  # of rows that are not among `rows`: user_id, in_asset as they stand; null where nobody knows
+    is_partial: bool = False  # rows are missing of which not even that much is known
 
 
 def read_transaction_file(
@@ -104,10 +107,14 @@ def read_transaction_file(
         faults = export.faults
         if user_id is None:
             faults.add(f"is an export of {export.format} and does not say whose it is: give the user (--user)")
+        is_partial = bool(faults)
         rows = checked_rows(
             export.cells, faults, first_day=first_day, now=now, user_id=user_id or export.format, venue=venue
         )
-        return TransactionFile(faults.name, export.sha256, export.format, rows, export.ignored, faults)
+        unread = _unread(export.cells, rows, user_id or export.format)
+        return TransactionFile(
+            faults.name, export.sha256, export.format, rows, export.ignored, faults, unread, is_partial
+        )
     table = read_table(source, COLUMNS, name=name, json_too=True)
     cells, faults = table.cells, table.faults
     absent = [column for column in REQUIRED if column not in cells.columns]
@@ -118,9 +125,21 @@ def read_transaction_file(
     if cells.is_empty() and not faults:
         faults.add("has no rows")
     if absent:
-        return TransactionFile(table.name, table.sha256, "own", pl.DataFrame(schema=ROWS), (), faults)
+        nothing = pl.DataFrame(schema=ROWS)
+        return TransactionFile(
+            table.name, table.sha256, "own", nothing, (), faults, nothing.select(UNREAD), is_partial=True
+        )
+    is_partial = bool(faults)
     rows = checked_rows(cells, faults, first_day=first_day, now=now, user_id=user_id, venue=venue)
-    return TransactionFile(table.name, table.sha256, "own", rows, (), faults)
+    unread = _unread(cells, rows, user_id)
+    return TransactionFile(table.name, table.sha256, "own", rows, (), faults, unread, is_partial)
+
+
+def _unread(cells: pl.DataFrame, rows: pl.DataFrame, user_id: str | None) -> pl.DataFrame:
+    """Of cells that did not become rows: whose they are and what they bring, as far as they say it."""
+    given = {name: pl.col(name) if name in cells.columns else pl.lit(None, pl.String) for name in UNREAD}
+    left = cells.join(rows, on="row", how="anti").select(**given)
+    return left.with_columns(pl.col("user_id").fill_null(pl.lit(user_id, pl.String)))
 
 
 def _is_there(source: Path | bytes) -> bool:

@@ -9,17 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import polars as pl
 import sqlalchemy as sa
 
+from portfolio_pipelines.database import transaction_inventory as inventory
 from portfolio_pipelines.database import transaction_versions as versions
 from portfolio_pipelines.database.assets import add_asset, load_asset_symbols, load_assets
 from portfolio_pipelines.database.chain_tokens import chain_tokens_frame
 from portfolio_pipelines.database.staging import lock_imports, record_import
 from portfolio_pipelines.database.symbols import explain, resolve
 from portfolio_pipelines.database.transaction_files import TransactionFile, read_transaction_file
+from portfolio_pipelines.finance.inventory import InventoryRules
 from portfolio_pipelines.finance.transactions import FIAT
 
 CURRENCIES: Final = frozenset(
@@ -35,6 +37,8 @@ TOKEN: Final = re.compile(
 )
 TICKER: Final = re.compile(r"^[^\s:]{1,32}$")
 SIDES: Final = ("in_asset", "out_asset", "fee_asset")
+Missing = Literal["refuse", "list"]
+"""What to do with what goes without ever having come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class TransactionImport:
     first_affected_day: date | None  # figures from this day on are new; null when nothing changed
     new_assets: tuple[str, ...]  # tickers that nobody knew and that were kept
     ignored: tuple[tuple[str, int], ...]  # why rows of an export say nothing, and how many
+    missing: int  # acquisitions that are missing because of the file, and were to be listed
 
 
 def import_transactions(
@@ -62,13 +67,16 @@ def import_transactions(
     keep_unknown: bool = False,
     skip_faulty: bool = False,
     day_first: bool | None = None,
+    missing_acquisitions: Missing | None = None,
+    rules: InventoryRules | None = None,
     now: datetime | None = None,
     name: str | None = None,
 ) -> TransactionImport:
     """Import one transaction file, whole or not at all.
 
     A leg is known by (user, transaction, leg). A new one is added, a changed one becomes a new version, an equal one
-    stays as it is; what the file does not list is left alone.
+    stays as it is; what the file does not list is left alone. What the file makes the ledger take without having it,
+    in its own rows or in stored ones, is a fault or a question.
 
     Args:
         engine: Engine of the operational database.
@@ -80,6 +88,9 @@ def import_transactions(
         keep_unknown: Whether a ticker that nobody knows becomes an asset without a price (file:NAME); else a fault.
         skip_faulty: Of an export: whether rows that make no sense are left out, with their reason; else faults.
         day_first: Of an export: what 5/9/2017 means; None to find out.
+        missing_acquisitions: Whether what goes without having come is refused, or imported and listed. None: refused in
+            our own schema, where a ledger is whole; listed in exports, which show one place alone.
+        rules: What counts as being there.
         now: Time of the import; the clock when not given.
         name: Name of the file, when `source` is its content.
 
@@ -91,23 +102,38 @@ def import_transactions(
         source, first_day=first_day, now=now, user_id=user_id, venue=venue, skip_faulty=skip_faulty,
         day_first=day_first, name=name,
     )  # fmt: skip
+    rules = rules or InventoryRules()
+    refuses = missing_acquisitions == "refuse" or (missing_acquisitions is None and file.format == "own")
     with engine.begin() as connection:
         lock_imports(connection)
+        tokens = chain_tokens_frame(engine)
         rows, new = name_assets(
-            file, load_assets(engine), load_asset_symbols(engine), chain_tokens_frame(engine), keep_unknown=keep_unknown
+            file, load_assets(engine), load_asset_symbols(engine), tokens, keep_unknown=keep_unknown
         )
+        decimals = dict(tokens.select("asset_id", "decimals").drop_nulls().iter_rows())
         if file.faults:
+            if refuses and not file.is_partial:  # told at once with the other faults
+                counted, doubtful = inventory.countable(file, rows)
+                found = inventory.new_shortfalls(connection, counted, rules, decimals)
+                inventory.add_faults(found, rules, file.faults, doubtful)
             raise file.faults.refusal()
-        for asset_id, symbol in new.items():
-            add_asset(connection, asset_id, symbol, symbol, kind="file")
         versions.stage(connection, rows)
         counts = versions.count(connection)
+        missing = 0
+        if counts.added or counts.changed:
+            found = inventory.new_shortfalls(connection, versions.rows_of_changed(connection, rows), rules, decimals)
+            missing = found.height
+            if refuses and missing:
+                inventory.add_faults(found, rules, file.faults)
+                raise file.faults.refusal()
+        for asset_id, symbol in new.items():
+            add_asset(connection, asset_id, symbol, symbol, kind="file")
         if counts.added or counts.changed:
             number = record_import(connection, "transactions", file.name, file.sha256, rows.height, now, who)
             versions.apply(connection, number, now)
     return TransactionImport(
         file.name, file.format, counts.added, counts.changed, counts.unchanged, counts.first_affected_day,
-        tuple(sorted(new)), file.ignored,
+        tuple(sorted(new)), file.ignored, missing,
     )  # fmt: skip
 
 

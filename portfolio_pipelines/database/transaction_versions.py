@@ -12,7 +12,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from portfolio_pipelines.database.connection import read_frame
-from portfolio_pipelines.database.staging import copy_frame
+from portfolio_pipelines.database.staging import copy_frame, read_copied
 from portfolio_pipelines.finance.ledger_restatements import VERSIONS
 from portfolio_pipelines.finance.transactions import QUANTITY, TRANSACTIONS, USD
 
@@ -103,6 +103,13 @@ def count(connection: sa.Connection) -> Counts:
     """
     row = connection.execute(sa.text(query)).one()
     return Counts(row.added, row.changed, row.unchanged, row.first_day)
+
+
+def rows_of_changed(connection: sa.Connection, rows: pl.DataFrame) -> pl.DataFrame:
+    """Those of the staged rows whose users have a row that is new or changed."""
+    query = "select distinct user_id from decided_transactions where change <> 'unchanged'"
+    users = read_copied(connection, query, pl.Schema({"user_id": pl.String()}))
+    return rows.join(users, on="user_id", how="semi")
 
 
 def apply(connection: sa.Connection, import_id: int, now: datetime) -> None:

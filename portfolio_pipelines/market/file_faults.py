@@ -27,12 +27,14 @@ class Fault:
 class FileRefusedError(ValueError):
     """A file was not imported, nothing was changed. `faults` are the first ones, `total` counts all."""
 
-    def __init__(self, name: str, faults: tuple[Fault, ...], total: int) -> None:
+    def __init__(self, name: str, faults: tuple[Fault, ...], total: int, advice: str | None = None) -> None:
         self.name, self.faults, self.total = name, faults, total
         lines = [f"{name} was refused, nothing was imported: {total} fault{'s' if total != 1 else ''}"]
         lines += [f"  {fault}" for fault in faults]
         if total > len(faults):
             lines.append(f"  … and {total - len(faults)} more")
+        if advice:
+            lines.append(f"What to do: {advice}.")
         super().__init__("\n".join(lines))
 
 
@@ -42,6 +44,7 @@ class Faults:
     def __init__(self, name: str) -> None:
         self.name = name
         self.total = 0
+        self.advice: str | None = None  # what to do where the faults do not say it
         self._kept: list[Fault] = []
 
     def __bool__(self) -> bool:
@@ -65,4 +68,4 @@ class Faults:
 
     def refusal(self) -> FileRefusedError:
         """The error that says all of it."""
-        return FileRefusedError(self.name, self.first, self.total)
+        return FileRefusedError(self.name, self.first, self.total, self.advice)

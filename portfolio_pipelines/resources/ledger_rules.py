@@ -6,6 +6,7 @@ Belongs here: choices as the assets see them. What they do is in `finance.lot_mo
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from portfolio_pipelines.finance.inventory import InventoryRules
 from portfolio_pipelines.finance.lot_movements import LedgerPolicy
 from portfolio_pipelines.finance.transactions import TransferMatching
 from portfolio_pipelines.settings import Settings
@@ -34,3 +35,9 @@ class LedgerRules:
                 tolerance=settings.transfer_tolerance,
             ),
         )
+
+
+def inventory_rules(settings: Settings) -> InventoryRules:
+    """What an import counts as being there. No figure rests on the scope, so it is no part of LedgerRules."""
+    rules = LedgerRules.of(settings)
+    return InventoryRules(settings.ledger_inventory_scope, rules.policy, rules.matching)

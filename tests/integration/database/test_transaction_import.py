@@ -79,7 +79,11 @@ def test_offsets_become_utc(database: sa.Engine) -> None:
 
 def test_tokens_of_chains_are_known_by_their_id_and_a_known_coin_is_one_asset(database: sa.Engine) -> None:
     nft = "eip155:1/erc721:0x" + "aB" * 20 + "/7"
-    bring(database, HEADER + BOUGHT.replace("BTC", nft) + SOLD.replace("BTC", "COINGECKO:bitcoin"))
+    bring(
+        database,
+        HEADER + BOUGHT.replace("BTC", nft) + SOLD.replace("BTC", "COINGECKO:bitcoin"),
+        missing_acquisitions="list",
+    )
     assert load_transactions(database)["in_asset"][0] == nft.lower()
     assert load_transactions(database)["out_asset"][1] == "coingecko:bitcoin"
 

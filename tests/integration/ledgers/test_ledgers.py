@@ -143,8 +143,9 @@ def execute(platform: Platform, first: date = DAYS[0], last: date = DAYS[-1]) ->
 
 
 def bring(platform: Platform, text: str, **options: Any) -> None:
+    given: dict[str, Any] = {"missing_acquisitions": "list"} | options
     import_transactions(
-        platform.database.engine, text.encode(), first_day=date(2013, 1, 1), who="t", name="l.csv", **options
+        platform.database.engine, text.encode(), first_day=date(2013, 1, 1), who="t", name="l.csv", **given
     )
 
 
