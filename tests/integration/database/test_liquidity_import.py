@@ -8,12 +8,14 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 
+from portfolio_pipelines.assets.impermanent_loss import entered_positions
 from portfolio_pipelines.chains.protocols.pools import NoPoolError, PoolFacts
 from portfolio_pipelines.chains.rpc.errors import Unreachable
 from portfolio_pipelines.database.connection import create_engine
 from portfolio_pipelines.database.liquidity import (
     LIQUIDITY_POSITIONS_SCHEMA,
     NoPositionError,
+    every_position_frame,
     liquidity_positions_frame,
     remove_position,
 )
@@ -91,6 +93,16 @@ def test_positions_arrive_with_what_the_chain_says_about_their_pool(database: sa
     assert frame.rows() == [
         (1, 1, "ann", None, *pool, "mine", date(2025, 3, 1), 0.0003, "token0", 1500.0, 0.5),
         (2, 2, "bob", None, *pool, None, date(2025, 3, 2), 3000.0, "token1", None, None),
+    ]
+
+
+def test_weights_of_a_pool_are_kept_with_what_never_changes_about_it(database: sa.Engine) -> None:
+    facts = {"vault": POOL.lower(), "pool_id": "0x01", "weights": "800000000000000000 200000000000000000"}
+    load(database, FILE, Chain(PoolFacts("balancer_v2", TOKENS, True, facts)))
+    frame = every_position_frame(database)
+    assert frame["weights"].to_list() == [facts["weights"]] * 2
+    assert entered_positions(frame).select("protocol", "coins", "weights").unique().rows() == [
+        ("balancer_v2", 2, facts["weights"])
     ]
 
 

@@ -4,7 +4,7 @@ from typing import Protocol
 import pytest
 
 from portfolio_pipelines.chains.chain_file import RegistryRefusedError
-from portfolio_pipelines.chains.deployments import PairFactory, UniswapV3, load_deployments
+from portfolio_pipelines.chains.deployments import BalancerV2, PairFactory, UniswapV3, load_deployments
 from portfolio_pipelines.chains.registry import Registry, load_registry
 from portfolio_pipelines.chains.tokens import load_tokens
 
@@ -269,6 +269,7 @@ def test_contracts_of_ones_own_replace_those_of_the_same_protocol(load: Load) ->
         uniswap_v3 = {{ factory = "{ADDRESS}", position_manager = "{OTHER}" }}
         aave_v3 = [{{ market = "Mine", pool = "{ADDRESS}", data_provider = "{OTHER}", oracle = "{OTHER}" }}]
         compound_v3 = [{{ market = "usdc", comet = "{ADDRESS}" }}]
+        balancer_v2 = {{ vault = "{ADDRESS}", factories = ["{OTHER}"] }}
 
         [chain.base]
         sushiswap = ["{ADDRESS}"]
@@ -279,6 +280,7 @@ def test_contracts_of_ones_own_replace_those_of_the_same_protocol(load: Load) ->
     assert mine.uniswap_v3 == UniswapV3(ADDRESS.lower(), OTHER)
     assert (mine.aave_v3[0].pool, mine.aave_v3[0].reserves) == (ADDRESS.lower(), ())
     assert mine.compound_v3[0].comet == ADDRESS.lower()
+    assert mine.balancer_v2 == BalancerV2(ADDRESS.lower(), (OTHER,))
     assert mine.uniswap_v2_factories == ()
     assert base.uniswap_v2_factories == (shipped.uniswap_v2_factories[0], PairFactory("sushiswap", ADDRESS.lower()))
     assert base.aave_v3 == shipped.aave_v3

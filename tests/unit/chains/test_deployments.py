@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from portfolio_pipelines.chains.deployments import DeploymentList, Deployments, PairFactory, UniswapV3, load_deployments
+from portfolio_pipelines.chains.deployments import (
+    BalancerV2,
+    DeploymentList,
+    Deployments,
+    PairFactory,
+    UniswapV3,
+    load_deployments,
+)
 from portfolio_pipelines.chains.registry import load_registry
 
 ROOT = Path(__file__).parents[3]
@@ -33,6 +40,12 @@ def test_the_protocols_of_ethereum_are_known(deployments: DeploymentList) -> Non
     assert found.aave_v3[0].pool == "0x87870bca3f3fd6335c3f4ce8392d69350b4fa4e2"
     assert {market.market for market in found.compound_v3} == {"usdc", "usds", "usdt", "wbtc", "weth", "wsteth"}
     assert found.curve_address_provider == "0x5ffe7fb82894076ecb99a30d6a32e969e6e35e98"
+    assert found.balancer_v2 is not None
+    assert found.balancer_v2.vault == "0xba12222222228d8ba445958a75a0704d566bf2c8"
+    assert len(found.balancer_v2.factories) == 5
+    assert deployments.of(8453).balancer_v2 == BalancerV2(
+        found.balancer_v2.vault, ("0x4c32a8a8fda4e24139b51b456b42290f51d6a1c4",)
+    )
 
 
 def test_a_chain_without_known_protocols_has_none(deployments: DeploymentList) -> None:
