@@ -137,12 +137,12 @@ POOL_STATES_SCHEMA: Final = columns(
         "token_key": pl.Int32,  # null while nothing is known of the coin
         "reserve": RAW,  # of this coin; of Uniswap v3 with the fees that nobody collected
         "reserve_hex": pl.String,
-        "total_supply": RAW,  # of the pool's shares; null where it has none (Uniswap v3)
+        "total_supply": RAW,  # of the pool's shares, what the protocol is owed too; null for Uniswap v3
         "total_supply_hex": pl.String,
         "sqrt_price_x96": pl.String,  # decimal text: square root of coin 1 / coin 0 in smallest units, times 2^96
         "tick": pl.Int32,
         "liquidity": pl.String,  # decimal text: in range at that price
-        "fee_pips": pl.Int32,  # of a swap; 1,000,000 is all
+        "fee_pips": pl.Int32,  # of a swap; 1,000,000 is all; of Balancer to the nearest
         "fee_growth_x128": pl.String,  # decimal text: of this coin earned by a unit of liquidity so far, times 2^128
         "amplification": pl.Int64,  # the A of Curve
         "virtual_price": pl.String,  # decimal text, 18 decimals: of a share of Curve

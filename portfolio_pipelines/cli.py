@@ -185,8 +185,8 @@ def import_liquidity_positions(
     """Import liquidity positions: user_id, pool, chain, entry_price, entry_date; at most 50 a user.
 
     entry_price is what one token0 was worth in token1, or the other way round where price_of says token1. Optional:
-    wallet, label, price_of, amount0 and amount1 (what was put in). Pools of Uniswap v2 and v3, Sushiswap, their forks
-    and Curve are recognised; the chain is asked.
+    wallet, label, price_of, amount0 and amount1 (what was put in). Pools of Uniswap v2 and v3, Sushiswap, their forks,
+    Curve and weighted pools of Balancer v2 are recognised; the chain is asked.
 
     Example: `portfolio import liquidity-positions pools.csv`
     """

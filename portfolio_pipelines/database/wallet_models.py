@@ -85,10 +85,13 @@ class LiquidityPool(Base):
     chain: Mapped[str] = mapped_column(comment="Slug of the chain")
     address: Mapped[str] = mapped_column(comment="0x and 40 lower-case hex digits")
     protocol: Mapped[str | None] = mapped_column(
-        comment="uniswap_v2, sushiswap, uniswap_v3 or curve, by how its contract answers; null until it is checked"
+        comment="uniswap_v2, sushiswap, uniswap_v3, curve or balancer_v2, by how its contract answers; null until it "
+        "is checked"
     )
     tokens: Mapped[list[str]] = mapped_column(ARRAY(Text), comment="Its coins in the order of the contract")
-    facts: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="What else it said: factory, fee, tick spacing …")
+    facts: Mapped[dict[str, Any]] = mapped_column(
+        JSONB, comment="What else it said: factory, fee, tick spacing, weights …"
+    )
     is_verified: Mapped[bool | None] = mapped_column(
         comment="A factory that we know confirms the pool; false when its factory is not known"
     )

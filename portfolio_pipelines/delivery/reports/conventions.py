@@ -107,16 +107,16 @@ def liquidity_conventions() -> Conventions:
         ),
         (
             "Fees",
-            "Earned since the comparison began. Of pairs and of Curve, what stays in the pool, by the growth of a "
-            "share; of Uniswap v3, what waits and what was seen waiting before it was collected, so at least this "
-            "much.",
+            "Earned since the comparison began. Of pairs, Curve and weighted pools, what stays in the pool, by the "
+            "growth of a share; of Uniswap v3, what waits and what was seen waiting before it was collected, so at "
+            "least this much.",
         ),
         ("Net", "IL + fees: the gain against holding."),
         (
             "Prices",
-            "Coins of a pair count at the price of their pool, and one of them at its price in USD; coins of Curve at "
-            "their prices in USD. The price ratio is the price now / the price on entry, in units of the second coin "
-            "for one of the first.",
+            "Coins of a pair count at the price of their pool, and one of them at its price in USD; coins of Curve, "
+            "and of weighted pools of more than two, at their prices in USD. The price ratio is the price now / the "
+            "price on entry, in units of the second coin for one of the first.",
         ),
         (
             "Basis",

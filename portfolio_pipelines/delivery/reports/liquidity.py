@@ -36,6 +36,7 @@ MOST_PICTURES: Final = 12
 """Positions with a chart of their own, those with the largest loss."""
 PROTOCOLS: Final = {
     "uniswap_v2": "Uniswap v2", "uniswap_v3": "Uniswap v3", "sushiswap": "Sushiswap", "curve": "Curve",
+    "balancer_v2": "Balancer v2",
 }  # fmt: skip
 REASONS: Final = {
     "price_unknown": "no price", "range_unknown": "range was not read", "pool_unknown": "pool tells too little",
