@@ -2,7 +2,8 @@
 
 python -m benchmarks                    10,000 users, a year, all peers; the chains (--chains 5 for less); the rest
 python -m benchmarks --only balances    the balance reader against its peers; also: users, positions, chains, metrics,
-                                        leaderboard, lots, impermanent_loss, rebalancing, risk, alerts
+                                        leaderboard, lots, ledger_import, impermanent_loss, rebalancing, risk,
+                                        alerts
 python -m benchmarks --users 125000     the size of the requirement; the joins are left out unless --joins
 python -m benchmarks --days 1826        five years
 """
@@ -23,7 +24,7 @@ from benchmarks.population import COINS, INVESTMENTS, Population
 from benchmarks.valuation import compare
 
 PUBLISHED_DAYS = 5
-FIGURES = ("metrics", "leaderboard", "lots", "impermanent_loss", "rebalancing", "risk", "alerts")
+FIGURES = ("metrics", "leaderboard", "lots", "ledger_import", "impermanent_loss", "rebalancing", "risk", "alerts")
 """Modules that measure and print by themselves."""
 OF_USERS: dict[str, list[str]] = {
     "metrics": [], "leaderboard": [], "rebalancing": ["--users"], "risk": ["--users"], "alerts": ["--users"],

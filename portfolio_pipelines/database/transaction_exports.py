@@ -20,6 +20,7 @@ from typing import Final
 import polars as pl
 
 from portfolio_pipelines.market.file_faults import Faults
+from portfolio_pipelines.market.table_files import whole_fields
 
 LONGEST_CELL: Final = 255
 CELLS: Final = (
@@ -139,7 +140,7 @@ def _parse(form: Format, text: str, start: int, reading: Reading) -> None:
     try:
         next(reader)
         began = reader.line_num + 1
-        for cells in reader:
+        for cells in whole_fields(reader, len(text)):
             row, began = start + began, reader.line_num + 1
             if not any(cell.strip() for cell in cells):
                 continue

@@ -213,7 +213,10 @@ def _without_giants(cells: pl.DataFrame, faults: Faults) -> pl.DataFrame:
         for column in (*QUANTITIES, *MONEY, *PLACES)
     ]
     giant = pl.col("at").str.len_chars() > LONGEST
-    return cells.filter(~giant.fill_null(value=False)).with_columns(kept)
+    long = [
+        (pl.col(name).str.len_chars() > LONGEST).fill_null(value=False).alias(f"long_{name}") for name in QUANTITIES
+    ]
+    return cells.filter(~giant.fill_null(value=False)).with_columns(*kept, *long)
 
 
 def _check_zones(cells: pl.DataFrame, faults: Faults) -> None:
@@ -233,7 +236,7 @@ def _check_types(cells: pl.DataFrame, faults: Faults) -> None:
     )
     for asset, quantity in zip(("in_asset", "out_asset", "fee_asset"), QUANTITIES, strict=True):
         faults.add_rows(
-            cells.filter(pl.col(asset).is_null() != pl.col(quantity).is_null()),
+            cells.filter(~pl.col(f"long_{quantity}") & (pl.col(asset).is_null() != pl.col(quantity).is_null())),
             lambda _, asset=asset, quantity=quantity: f"{asset} and {quantity} go together: one is empty",  # type: ignore[misc]
         )
     for side, index in (("in", 0), ("out", 1)):

@@ -156,6 +156,7 @@ def _stored(connection: sa.Connection, users: pl.Series) -> pl.DataFrame:
     connection.execute(sa.text("create temporary table users_of_ledgers (user_id text) on commit drop"))
     storable = users.filter(~users.str.contains(CONTROL)).to_frame("user_id")
     copy_frame(connection, "users_of_ledgers", storable)
+    connection.execute(sa.text("analyze users_of_ledgers"))  # else all ledgers are read for one user
     texts = pl.Schema(dict.fromkeys((*_LEDGER, "file_name", "file_row"), pl.String()))
     frame = read_copied(connection, _STORED, texts)
     return _exact(

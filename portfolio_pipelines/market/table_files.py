@@ -7,7 +7,7 @@ investments. Every cell stays text until then, so that no digit of an amount is 
 import csv
 import hashlib
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -153,7 +153,7 @@ def _read_quoted(text: str, faults: Faults) -> tuple[list[str], pl.DataFrame]:
     numbers: list[int] = []
     began = 1
     try:
-        for row in reader:
+        for row in whole_fields(reader, len(text)):
             if not header:
                 header = row if any(cell.strip() for cell in row) else []
             elif len(row) == len(header):
@@ -168,6 +168,18 @@ def _read_quoted(text: str, faults: Faults) -> tuple[list[str], pl.DataFrame]:
     schema = pl.Schema(dict.fromkeys(_places(len(header)), pl.String()))
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     return header, frame.select(pl.Series("row", numbers, dtype=pl.UInt32), *schema.names())
+
+
+def whole_fields(reader: Iterator[list[str]], longest: int) -> Iterator[list[str]]:
+    """Rows of a CSV reader whose cells may be as long as the file: too long a cell is a fault of its row, told later.
+
+    The module's own limit, 131,072, holds for the whole process and ends the reading; it is put back.
+    """
+    limit = csv.field_size_limit(max(longest, csv.field_size_limit()))
+    try:
+        yield from reader
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _places(width: int) -> list[str]:
