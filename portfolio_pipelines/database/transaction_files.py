@@ -22,9 +22,18 @@ from typing import Final
 
 import polars as pl
 
-from portfolio_pipelines.database.investment_files import MOMENT, moments_of
+from portfolio_pipelines.database.investment_files import moments_of
 from portfolio_pipelines.database.transaction_exports import read_export
-from portfolio_pipelines.finance.transactions import NEEDS, Type
+from portfolio_pipelines.database.transaction_row_checks import (
+    LONGEST,
+    QUANTITIES,
+    check_order,
+    check_sides,
+    check_twice,
+    check_types,
+    check_zones,
+)
+from portfolio_pipelines.finance.transactions import Type
 from portfolio_pipelines.market.file_faults import Faults
 from portfolio_pipelines.market.table_cells import DECIMAL, find_bad_dates, find_bad_numbers, find_bad_texts, number
 from portfolio_pipelines.market.table_files import read_table
@@ -32,13 +41,11 @@ from portfolio_pipelines.market.table_files import read_table
 TEXTS: Final = (
     "user_id", "transaction_id", "type", "venue", "to_venue", "in_asset", "out_asset", "fee_asset", "tx_hash", "chain",
 )  # fmt: skip
-QUANTITIES: Final = ("in_quantity", "out_quantity", "fee_quantity")
 MONEY: Final = ("value_usd", "fee_value_usd")
 PLACES: Final = ("leg", "block_number", "transaction_index", "log_index")
 REQUIRED: Final = ("transaction_id", "at", "type", "venue")
 COLUMNS: Final = (*TEXTS, "at", *QUANTITIES, *MONEY, *PLACES)
 UNREAD: Final = ("user_id", "in_asset")
-LONGEST: Final = 255
 LARGEST_QUANTITY: Final = 1e20
 LARGEST_USD: Final = 1e15
 SMALLEST: Final = 5e-19
@@ -172,7 +179,7 @@ def checked_rows(
         cells.filter(pl.col("moment").dt.date() < first_day),
         lambda row: f"at {row['at']} is before {first_day}, the first day (PORTFOLIO_FIRST_DAY)",
     )
-    _check_zones(cells, faults)
+    check_zones(cells, faults)
     for column in QUANTITIES:
         find_bad_numbers(cells, column, faults, largest=LARGEST_QUANTITY, required=False)
         faults.add_rows(
@@ -185,7 +192,7 @@ def checked_rows(
     for name, value in whole.items():
         bad = cells.filter(pl.col(name).is_not_null() & (value.is_null() | (value < (name == "leg"))))
         faults.add_rows(bad, lambda row, name=name: f"{name} {row[name]!r} is no whole number")  # type: ignore[misc]
-    _check_types(cells, faults)
+    check_types(cells, faults)
     good = (
         pl.all_horizontal(pl.col("user_id", "transaction_id", "type", "venue", "moment").is_not_null())
         & pl.col("type").is_in([kind.value for kind in Type])
@@ -194,9 +201,9 @@ def checked_rows(
     )
     rows = cells.filter(good).with_columns(**whole, at="moment").with_columns(pl.col("leg").fill_null(1))
     rows = rows.select(ROWS.names()).cast(ROWS)
-    _check_twice(rows, faults)
-    _check_sides(rows, faults)
-    _check_order(rows, faults)
+    check_twice(rows, faults)
+    check_sides(rows, faults)
+    check_order(rows, faults)
     return rows
 
 
@@ -217,91 +224,3 @@ def _without_giants(cells: pl.DataFrame, faults: Faults) -> pl.DataFrame:
         (pl.col(name).str.len_chars() > LONGEST).fill_null(value=False).alias(f"long_{name}") for name in QUANTITIES
     ]
     return cells.filter(~giant.fill_null(value=False)).with_columns(*kept, *long)
-
-
-def _check_zones(cells: pl.DataFrame, faults: Faults) -> None:
-    """Times with and without an offset in one file: nobody knows what the others mean."""
-    with_time = cells.filter(pl.col("at").str.contains(MOMENT) & pl.col("at").str.contains(r"\d{2}:\d{2}"))
-    zoned = with_time["at"].str.contains(r"(?:[zZ]|UTC|[+-]\d{2}(?::?\d{2})?)$")
-    if zoned.any() and not zoned.all():
-        row = with_time.filter(~zoned)["row"][0]
-        faults.add(f"times with and without a time zone are mixed ({(~zoned).sum()} rows have none)", row)
-
-
-def _check_types(cells: pl.DataFrame, faults: Faults) -> None:
-    known = [kind.value for kind in Type]
-    faults.add_rows(
-        cells.filter(pl.col("type").is_not_null() & ~pl.col("type").is_in(known)),
-        lambda row: f"type {row['type'][:LONGEST]!r} is none of {', '.join(known)}",
-    )
-    for asset, quantity in zip(("in_asset", "out_asset", "fee_asset"), QUANTITIES, strict=True):
-        faults.add_rows(
-            cells.filter(~pl.col(f"long_{quantity}") & (pl.col(asset).is_null() != pl.col(quantity).is_null())),
-            lambda _, asset=asset, quantity=quantity: f"{asset} and {quantity} go together: one is empty",  # type: ignore[misc]
-        )
-    for side, index in (("in", 0), ("out", 1)):
-        wanted = {kind.value: needs[index] for kind, needs in NEEDS.items() if needs[index] is not None}
-        needed = pl.col("type").replace_strict(wanted, default=None, return_dtype=pl.Boolean)
-        there = pl.col(f"{side}_asset").is_not_null()
-        faults.add_rows(
-            cells.filter(needed & ~there),
-            lambda row, side=side: f"{row['type']} needs {side}_asset",  # type: ignore[misc]
-        )
-        faults.add_rows(
-            cells.filter(~needed & there),
-            lambda row, side=side: f"{row['type']} has no {side}_asset",  # type: ignore[misc]
-        )
-    faults.add_rows(
-        cells.filter(pl.all_horizontal(pl.col("in_asset", "out_asset", "fee_asset").is_null())),
-        lambda _: "nothing came, nothing went, and no fee was paid",
-    )
-    faults.add_rows(
-        cells.filter((pl.col("type") == "transfer") & pl.col("to_venue").is_null()), lambda _: "no to_venue"
-    )
-
-
-def _check_twice(rows: pl.DataFrame, faults: Faults) -> None:
-    key = ["user_id", "transaction_id", "leg"]
-    first = rows.with_columns(first=pl.col("row").min().over(key))
-    faults.add_rows(
-        first.filter(pl.col("row") > pl.col("first")),
-        lambda row: f"repeats row {row['first']}: transaction {row['transaction_id']!r} leg {row['leg']}",
-    )
-    several = rows.with_columns(other=pl.col("at").min().over(key[:2]))
-    faults.add_rows(
-        several.filter(pl.col("at") != pl.col("other")),
-        lambda row: f"legs of transaction {row['transaction_id']!r} have different moments",
-    )
-
-
-def _check_sides(rows: pl.DataFrame, faults: Faults) -> None:
-    """An exchange has two sides, in one row or in several."""
-    both = [kind.value for kind in (Type.TRADE, Type.ADD_LIQUIDITY, Type.REMOVE_LIQUIDITY)]
-    over = ["user_id", "transaction_id"]
-    sides = rows.filter(pl.col("type").is_in(both)).with_columns(
-        came=pl.col("in_asset").is_not_null().any().over(over), went=pl.col("out_asset").is_not_null().any().over(over)
-    )
-    faults.add_rows(
-        sides.filter((~pl.col("came") | ~pl.col("went")) & pl.col("row").is_first_distinct()),
-        lambda row: f"{row['type']} {row['transaction_id']!r}: nothing {'went' if row['came'] else 'came'}",
-    )
-    same = (pl.col("type") == "rebase") & (pl.col("in_asset").is_null() == pl.col("out_asset").is_null())
-    faults.add_rows(rows.filter(same), lambda _: "rebase needs either in_asset or out_asset")
-
-
-def _check_order(rows: pl.DataFrame, faults: Faults) -> None:
-    """Blocks rise with time: a higher block of a chain that is older is a wrong time or a wrong block."""
-    placed = rows.filter(pl.col("block_number").is_not_null()).sort(
-        "user_id", "chain", "block_number", "transaction_index", "log_index", nulls_last=False
-    )
-    over = ["user_id", "chain"]
-    before = placed.with_columns(
-        newest=pl.col("at").cum_max().shift(1).over(over), block=pl.col("block_number").shift(1).over(over)
-    )
-    faults.add_rows(
-        before.filter(pl.col("at") < pl.col("newest")),
-        lambda row: (
-            f"block {row['block_number']} at {row['at']:%Y-%m-%d %H:%M:%S} comes after block {row['block']}, "
-            f"which is later: {row['newest']:%Y-%m-%d %H:%M:%S}"
-        ),
-    )

@@ -12,7 +12,8 @@ import polars as pl
 import sqlalchemy as sa
 
 from portfolio_pipelines.database.staging import copy_frame, read_copied
-from portfolio_pipelines.database.transaction_files import LARGEST_QUANTITY, QUANTITIES, SMALLEST, TransactionFile
+from portfolio_pipelines.database.transaction_files import LARGEST_QUANTITY, SMALLEST, TransactionFile
+from portfolio_pipelines.database.transaction_row_checks import QUANTITIES
 from portfolio_pipelines.finance.inventory import SHORTFALLS, InventoryRules, find_shortfalls
 from portfolio_pipelines.finance.lot_movements import Leg
 from portfolio_pipelines.finance.lots import QUANTITY_DIGITS
