@@ -79,16 +79,17 @@ def show_transactions(platform: Platform, user_id: str | None, form: str) -> Non
 
 
 def show_questions(platform: Platform, user_id: str | None, form: str) -> None:
-    """What only a person can answer, as of the newest build of the marts."""
+    """What only a person can answer, as of the newest build of the marts; venues alone where the setting says so."""
+    alone = platform.settings.ledger_inventory_scope == "per_venue"
     with platform.warehouse.connect() as connection:
         cursor = connection.execute(
             """
             select user_id, question, date, transaction_id, type, venue, asset_id, quantity
             from marts.ledger_questions
-            where user_id = coalesce(?, user_id)
+            where user_id = coalesce(?, user_id) and (? or question <> 'missing at the venue')
             order by user_id, date, transaction_id, question
             """,
-            [user_id],
+            [user_id, alone],
         )
         names = [column[0] for column in cursor.description or []]
         frame = pl.DataFrame(cursor.fetchall(), schema=names, orient="row", infer_schema_length=None)

@@ -1,6 +1,32 @@
 -- What only a person can answer: nothing of it was guessed. Missing acquisitions are the same by every method; FIFO
--- over all venues stands for them.
-with asked as (
+-- over all venues stands for them, and beside it what a venue alone lacks more of than all venues together.
+-- Lots that were moved or wrapped inherit their marks; only what was taken or came from outside is asked for.
+with entries as (
+    select
+        entries.user_key,
+        entries.transaction_key,
+        entries.scope,
+        entries.leg,
+        entries.date,
+        entries.asset_id,
+        entries.quantity,
+        entries.kind,
+        entries.flags,
+        entries.flags & 1 != 0
+        and (
+            entries.kind in (1, 3, 4)
+            or (
+                entries.kind = 2
+                and entries.asset_id = transactions.out_asset
+                and coalesce(entries.venue, transactions.venue) = transactions.venue
+            )
+        ) as is_missing
+    from {{ ref('fct_lot_entries') }} as entries
+    inner join {{ ref('dim_transactions') }} as transactions on entries.transaction_key = transactions.transaction_key
+    where entries.method = 'fifo' and entries.flags & 7 != 0
+),
+
+asked as (
     select
         user_key,
         transaction_key,
@@ -9,12 +35,32 @@ with asked as (
         asset_id,
         quantity,
         case
-            when flags & 1 != 0 then 'missing acquisition'
+            when is_missing then 'missing acquisition'
             when flags & 4 != 0 then 'unknown source'
             else 'no price'
         end as question
-    from {{ ref('fct_lot_entries') }}
-    where scope = 'universal' and method = 'fifo' and flags & 7 != 0
+    from entries
+    where scope = 'universal' and (is_missing or (kind = 0 and flags & 6 != 0))
+
+    union all
+
+    select
+        here.user_key,
+        here.transaction_key,
+        here.leg,
+        here.date,
+        here.asset_id,
+        here.quantity,
+        'missing at the venue'
+    from entries as here
+    left join entries as everywhere
+        on
+            here.transaction_key = everywhere.transaction_key
+            and here.leg = everywhere.leg
+            and here.asset_id = everywhere.asset_id
+            and everywhere.scope = 'universal'
+            and everywhere.is_missing
+    where here.scope = 'per_venue' and here.is_missing and here.quantity > coalesce(everywhere.quantity, 0)
 
     union all
 

@@ -22,6 +22,7 @@ from portfolio_pipelines.commands.console import CommandError
 from portfolio_pipelines.commands.explain import explanation
 from portfolio_pipelines.commands.explained_ledgers import OF_LEDGERS
 from portfolio_pipelines.commands.explained_metrics import Question
+from portfolio_pipelines.commands.ledgers import show_questions
 from portfolio_pipelines.database.connection import url_text
 from portfolio_pipelines.database.transaction_import import import_transactions
 from portfolio_pipelines.database.transaction_versions import remove
@@ -348,7 +349,18 @@ def test_a_wrong_total_is_found(platform: Platform, run: Run) -> None:
     assert "realised_and_unrealised_add_up" in failures(run())
 
 
-def test_the_marts_say_it_in_words(platform: Platform, run: Run) -> None:
+def asked_at_the_terminal(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a venue alone lacks is asked where the setting says that each stands for itself."""
+    for scope, is_asked in (("universal", False), ("per_venue", True)):
+        chosen = platform.settings.model_copy(update={"ledger_inventory_scope": scope})
+        capsys.readouterr()
+        show_questions(Platform.of(chosen), "bob", "csv")
+        said = capsys.readouterr().out
+        assert "missing acquisition" in said
+        assert ("missing at the venue" in said) is is_asked
+
+
+def test_the_marts_say_it_in_words(platform: Platform, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     bring(platform, LEDGER)
     run()
     platform.warehouse.build()
@@ -358,6 +370,7 @@ def test_the_marts_say_it_in_words(platform: Platform, run: Run) -> None:
         assert ask("select count(*) from marts.profit_and_loss")[0][0] == 8 * (5 + 4)
         assert ask("select question, asset_id, quantity from ledger_questions order by all") == [
             ("missing acquisition", ETH, Decimal(1)),
+            ("missing at the venue", ETH, Decimal("1.5")),  # half an ether came to another venue
             ("no price", SOL, Decimal(7)),
         ]
         matched = ask(
@@ -387,6 +400,7 @@ def test_the_marts_say_it_in_words(platform: Platform, run: Run) -> None:
         assert open_lots == held
         explained(connection)
         reported(connection)
+    asked_at_the_terminal(platform, capsys)
 
 
 def reported(marts: Any) -> None:
