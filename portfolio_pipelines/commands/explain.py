@@ -3,12 +3,15 @@
 Belongs here: finding the served figure and printing. The definitions are in `explained_*`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from portfolio_pipelines.commands.console import OUT, CommandError
+from portfolio_pipelines.commands.explained_books import BOOK_MARTS
+from portfolio_pipelines.commands.explained_chains import CHAIN_MARTS
 from portfolio_pipelines.commands.explained_comparisons import (
     COMPARED,
     OF_THE_DAY,
@@ -17,6 +20,10 @@ from portfolio_pipelines.commands.explained_comparisons import (
     explain_day,
     explain_spread,
 )
+from portfolio_pipelines.commands.explained_deposits import OF_DEPOSITS, explain_deposit
+from portfolio_pipelines.commands.explained_holdings import HOLDING_MARTS
+from portfolio_pipelines.commands.explained_inputs import why_not
+from portfolio_pipelines.commands.explained_leaderboard import BOARD, OF_BOARD, OF_RANKS, RANKS, explain_standing
 from portfolio_pipelines.commands.explained_ledgers import MART as LEDGERS
 from portfolio_pipelines.commands.explained_ledgers import OF_LEDGERS, explain_ledger
 from portfolio_pipelines.commands.explained_liquidity import OF_ONE, OF_POSITIONS, TOTALS, explain_loss
@@ -28,10 +35,14 @@ from portfolio_pipelines.commands.explained_metrics import (
     days_of_window,
     explain_metric,
 )
+from portfolio_pipelines.commands.explained_plans import PLAN_MARTS
+from portfolio_pipelines.commands.explained_portfolios import PORTFOLIO_MARTS
+from portfolio_pipelines.commands.explained_rows import Mart, explain_row
 
 if TYPE_CHECKING:
     import duckdb
 
+    from portfolio_pipelines.resources.lake import Lake
     from portfolio_pipelines.resources.platform import Platform
 
 SOURCES: Final[Mapping[str, str]] = {
@@ -42,7 +53,12 @@ SOURCES: Final[Mapping[str, str]] = {
     **dict.fromkeys(OF_LEDGERS, LEDGERS),
     **dict.fromkeys(OF_POSITIONS, TOTALS),
 }
-"""Every figure that can be explained, and the mart that serves it."""
+"""Figures with an explanation of their own, and the mart that serves them."""
+MARTS: Final[Mapping[str, Mart]] = {
+    **PORTFOLIO_MARTS, **HOLDING_MARTS, **BOOK_MARTS, **CHAIN_MARTS, **PLAN_MARTS,
+}  # fmt: skip
+"""Marts whose other figures are explained from their row."""
+BOARDS: Final = {RANKS: OF_RANKS, BOARD: OF_BOARD}
 AGREEMENT: Final = 1e-6
 
 
@@ -50,8 +66,47 @@ OF_A_DAY: Final = ("portfolio_performance_daily", LEDGERS, TOTALS, OF_ONE)
 """Marts whose day is the column `date`; that of the others is `as_of`."""
 
 
+def figures() -> set[tuple[str, str]]:
+    """Mart and column of every figure that is explained."""
+    own = {(mart, name.rpartition(".")[2]) for name, mart in SOURCES.items() if name != "price_ratio"}
+    of_one = {(OF_ONE, name) for name in OF_POSITIONS}
+    rows = {(name, column) for name, mart in MARTS.items() for column in mart.figures}
+    return own | of_one | rows | {(mart, column) for mart, columns in BOARDS.items() for column in columns}
+
+
+def named(metric: str) -> tuple[str, str]:
+    """The mart and the name of the figure within its explanation that a person means.
+
+    Raises:
+        CommandError: If there is no such figure, if it is none, or if several marts have it.
+    """
+    mart, _, column = metric.rpartition(".")
+    if metric in SOURCES:
+        return SOURCES[metric], metric
+    if SOURCES.get(column) == mart or (mart == OF_ONE and column in OF_POSITIONS):
+        return mart, column
+    of_rows = [name for name, one in MARTS.items() if column in one.figures and mart in {"", name}]
+    of_boards = [name for name, columns in BOARDS.items() if column in columns and mart in {"", name}]
+    found = of_rows + (of_boards[:1] if not of_rows else of_boards)  # both boards say the same of a user
+    if len(found) == 1:
+        return found[0], column
+    if found:
+        msg = f"several marts have {column}: choose from {', '.join(f'{name}.{column}' for name in found)}"
+        raise CommandError(msg)
+    known = sorted({name for _, name in figures()})
+    msg = why_not(metric) or f"no figure {metric!r}; choose from {', '.join(known)}"
+    raise CommandError(msg)
+
+
 def explain(
-    platform: "Platform", user: str, day: date, metric: str, window: int, benchmark: str, **which: str | None
+    platform: "Platform",
+    user: str,
+    day: date,
+    metric: str,
+    window: int,
+    benchmark: str,
+    of: Sequence[str] = (),
+    **which: str | None,
 ) -> None:
     """Print where a figure comes from.
 
@@ -62,44 +117,67 @@ def explain(
         metric: Its name.
         window: Of a metric, in days.
         benchmark: Of a comparison.
+        of: Which row of several, as COLUMN=VALUE.
         which: scope and method of a ledger, position in a pool.
 
     Raises:
         CommandError: If the figure is unknown, was not computed for the day, or the inputs are not there.
     """
     chosen = {name: value for name, value in which.items() if value is not None}
-    question = Question(user, day, metric, window, benchmark, platform.settings.risk_free_rate, **chosen)
+    wrong = [text for text in of if not all(text.partition("=")[::2])]
+    if wrong:
+        msg = f"a row is chosen as COLUMN=VALUE, not {', '.join(map(repr, wrong))}"
+        raise CommandError(msg)
+    question = Question(
+        user, day, metric, window, benchmark, platform.settings.risk_free_rate, **chosen,
+        of=tuple((name, value) for name, _, value in (text.partition("=") for text in of)),
+        bucket_users=platform.settings.leaderboard_bucket_users,
+    )  # fmt: skip
     with platform.warehouse.connect() as marts:
-        found = explanation(marts, question)
+        found = explanation(marts, question, platform.lake)
     _show(question, found)
 
 
-def explanation(marts: "duckdb.DuckDBPyConnection", question: Question) -> Explanation:
+def explanation(marts: "duckdb.DuckDBPyConnection", question: Question, lake: "Lake | None" = None) -> Explanation:
     """The served figure, its formula, its inputs, and what they give.
+
+    Args:
+        marts: The warehouse.
+        question: What is asked.
+        lake: For figures that rest on what no mart has; without it they are refused.
 
     Raises:
         CommandError: As `explain`.
     """
-    if question.metric not in SOURCES:
-        msg = f"no figure {question.metric!r}; choose from {', '.join(sorted(SOURCES))}"
-        raise CommandError(msg)
-    of_positions = explain_loss(marts, question) if question.metric in OF_POSITIONS else None  # names them if need be
+    mart, name = named(question.metric)
+    if mart in BOARDS:
+        return explain_standing(marts, lake, mart, question)
+    if not _is_own(mart, name):
+        return explain_row(marts, lake, mart, MARTS[mart], question)
+    question = replace(question, metric=name)
+    of_positions = explain_loss(marts, question) if name in OF_POSITIONS else None  # names them if need be
+    if of_positions is not None and question.position is not None and name in OF_DEPOSITS:
+        of_positions = explain_deposit(marts, lake, question)
     served, reason = _served(marts, question)
     if served is None and reason is not None:
         return Explanation("it cannot be told", [], None, None, reason)
-    if question.metric in OF_LEDGERS:
+    if name in OF_LEDGERS:
         found = explain_ledger(marts, question)
     elif of_positions is not None:
         found = of_positions
-    elif question.metric in SPREAD:
+    elif name in SPREAD:
         found = explain_spread(marts, question)
-    elif question.metric in OF_THE_DAY:
+    elif name in OF_THE_DAY:
         found = explain_day(marts, question)
     else:
         days = days_of_window(marts, question)
-        is_compared = question.metric in COMPARED
-        found = explain_comparison(marts, days, question) if is_compared else explain_metric(days, question)
+        found = explain_comparison(marts, days, question) if name in COMPARED else explain_metric(days, question)
     return Explanation(found.formula, found.inputs, found.recomputed, served, reason)
+
+
+def _is_own(mart: str, name: str) -> bool:
+    """Whether the figure has an explanation of its own, beside those that are made row by row."""
+    return name in SOURCES and mart in {SOURCES[name], OF_ONE}
 
 
 def _served(marts: "duckdb.DuckDBPyConnection", question: Question) -> tuple[Value, str | None]:
@@ -152,7 +230,11 @@ def _source(question: Question) -> str:
 
 
 def _show(question: Question, found: Explanation) -> None:
-    title = f"{question.metric} of {question.user} on {question.day} ({_source(question)})"
+    mart, name = named(question.metric)
+    if _is_own(mart, name):
+        mart = _source(replace(question, metric=name))
+    whose = f" of {question.user}" if mart not in MARTS or MARTS[mart].is_personal else ""
+    title = f"{name.rpartition('.')[2]}{whose} on {question.day} ({mart})"
     OUT.print(title, style="bold", markup=False)
     OUT.print(f"  served      {_text(found.served)}", markup=False)
     if found.reason:

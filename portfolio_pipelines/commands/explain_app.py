@@ -26,7 +26,11 @@ def explain_command(
     user: Annotated[str, typer.Argument(help="Whose figure.")],
     day: Annotated[str, typer.Argument(metavar="DAY", help="YYYY-MM-DD.")],
     metric: Annotated[
-        str, typer.Argument(help="Its name, as the mart's column: sharpe, beta, hhi, value_usd, realised_usd, il_pct …")
+        str,
+        typer.Argument(
+            help="Its name, as the mart's column: sharpe, beta, hhi, value_usd, realised_usd, il_pct, rank …; "
+            "MART.COLUMN where several marts have it."
+        ),
     ],
     window: Annotated[int, typer.Option("--window", help="30, 90 or 365 days; 0 is since the start.")] = 0,
     benchmark: Annotated[str, typer.Option("--benchmark", help="BTC, ETH, SP500 or an asset id.")] = "BTC",
@@ -35,10 +39,16 @@ def explain_command(
     position: Annotated[
         str | None, typer.Option("--position", help="Id of a position in a pool; all of them without it.")
     ] = None,
+    of: Annotated[
+        list[str] | None,
+        typer.Option("--of", metavar="COLUMN=VALUE", help="Which row, where a day has several; may be repeated."),
+    ] = None,
 ) -> None:
     """Print the inputs and the formula of a served figure, and work it out again from them.
 
-    Figures of ledgers whose name another mart has, too, have the mart before it: profit_and_loss.pnl_usd.
+    Figures whose name several marts have take the mart before it: profit_and_loss.pnl_usd, leaderboard.max_drawdown.
+    Where a mart has several rows of a user and day, `--of` chooses: investment_performance_daily.roi --of
+    investment_id=first. What a rank is made of is told of the user alone.
 
     Example: `portfolio explain ann 2026-01-31 sharpe --window 90`
     """
@@ -48,5 +58,5 @@ def explain_command(
     with readable_errors():
         explain(
             open_platform(), user, parse_day(day, today()), metric, window, benchmark,
-            method=method.value, scope=scope.value, position=position,
+            of=of or (), method=method.value, scope=scope.value, position=position,
         )  # fmt: skip

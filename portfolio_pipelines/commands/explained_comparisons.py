@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 COMPARED: Final = (
     "portfolio_roi", "benchmark_roi", "excess", "beta", "correlation", "tracking_error", "up_capture", "down_capture",
+    "benchmark_comparison.n_obs",
 )  # fmt: skip
-"""The figures of benchmark_comparison."""
-SPREAD: Final = ("hhi", "effective_assets", "top_share", "average_correlation")
+"""The figures of benchmark_comparison; one whose name another mart has, too, with the mart before it."""
+SPREAD: Final = (
+    "hhi", "effective_assets", "top_share", "top_asset_id", "n_assets", "unpriced_assets", "average_correlation",
+)  # fmt: skip
 """The figures of diversification."""
 OF_THE_DAY: Final = ("value_usd", "daily_return", "pnl_usd")
 """The figures of portfolio_performance_daily."""
@@ -70,6 +73,8 @@ def explain_comparison(marts: "duckdb.DuckDBPyConnection", days: Days, question:
         }[question.metric]
         inputs += [("portfolio_roi", portfolio_roi), ("benchmark_roi", benchmark_roi)]
         return Explanation(formula, inputs, worked[question.metric])
+    if question.metric == "benchmark_comparison.n_obs":
+        return Explanation("number of pairs of returns between closes of the benchmark", inputs, len(pairs))
     if question.metric in {"up_capture", "down_capture"}:
         some = b > 0 if question.metric == "up_capture" else b < 0
         means = [float(np.expm1(np.log1p(side[some]).mean())) if some.any() else float("nan") for side in (p, b)]
@@ -92,7 +97,13 @@ def explain_comparison(marts: "duckdb.DuckDBPyConnection", days: Days, question:
 
 def explain_spread(marts: "duckdb.DuckDBPyConnection", question: Question) -> Explanation:
     """Work a figure of diversification out from the holdings of the day."""
-    holdings = [(name, worth) for name, _, _, worth in _holdings(marts, question) if worth is not None]
+    held = _holdings(marts, question)
+    if question.metric == "unpriced_assets":
+        missing: list[tuple[str, Value]] = [
+            (f"{name}, units", units) for name, units, _, worth in held if worth is None
+        ]
+        return Explanation("number of held assets without a usable price", missing, len(missing))
+    holdings = [(name, worth) for name, _, _, worth in held if worth is not None]
     total = sum(worth for _, worth in holdings)
     shares = {name: worth / total for name, worth in holdings}
     inputs: list[tuple[str, Value]] = [(f"share of {name}", share) for name, share in shares.items()]
@@ -103,6 +114,10 @@ def explain_spread(marts: "duckdb.DuckDBPyConnection", question: Question) -> Ex
         return Explanation("1 / sum of squared shares of worth", inputs, 1 / hhi)
     if question.metric == "top_share":
         return Explanation("largest share of worth", inputs, max(shares.values()))
+    if question.metric == "top_asset_id":
+        return Explanation("asset with the largest share of worth", inputs, max(shares, key=lambda name: shares[name]))
+    if question.metric == "n_assets":
+        return Explanation("number of priced assets held", inputs, len(shares))
     pairs = marts.execute(
         "select asset_a, asset_b, correlation from marts.asset_correlations where as_of = ? and window_days = 90 "
         "and correlation is not null and list_contains(?, asset_a) and list_contains(?, asset_b) order by all",

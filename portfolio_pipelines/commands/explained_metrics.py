@@ -45,6 +45,8 @@ class Question:
     scope: str = "universal"  # of the ledger
     method: str = "fifo"
     position: str | None = None  # id of a position in a pool; None for all of them together
+    of: tuple[tuple[str, str], ...] = ()  # column and value of the row that is meant, where a day has several
+    bucket_users: int = 10  # ranked users that share a bucket of worth
 
 
 @dataclass(slots=True)
@@ -60,7 +62,8 @@ class Days:
     daily: np.ndarray
     index: np.ndarray
     start_index: float
-    coverage: np.ndarray
+    fresh: np.ndarray  # worth that rests on fresh prices
+    expected: np.ndarray  # worth with what has no price, at its last close
     known: np.ndarray = field(init=False)  # daily returns that exist
 
     def __post_init__(self) -> None:
@@ -78,8 +81,10 @@ def days_of_window(marts: "duckdb.DuckDBPyConnection", question: Question) -> Da
         CommandError: If the user has no values up to the day.
     """
     rows = marts.execute(
-        "select date, value_usd, flow_in_usd, flow_out_usd, daily_return, twr_index, coverage "
-        "from marts.portfolio_performance_daily where user_id = ? and date <= ? order by date",
+        "select daily.date, daily.value_usd, flow_in_usd, flow_out_usd, daily_return, twr_index, "
+        "coalesce(daily.value_usd, 0) - stale_usd, coalesce(daily.value_usd, 0) + missing_usd "
+        "from intermediate.fct_portfolio_values as daily inner join intermediate.dim_users as users using (user_key) "
+        "where users.user_id = ? and daily.date <= ? order by daily.date",
         [question.user, question.day],
     ).fetchall()
     if not rows:
@@ -91,8 +96,8 @@ def days_of_window(marts: "duckdb.DuckDBPyConnection", question: Question) -> Da
     begin = int(anew[-1]) + 1 if len(anew) else 0  # the day after a new record began
     first = question.day - timedelta(days=question.window - 1) if question.window else dates[min(begin, len(dates) - 1)]
     begin = next((at for at, day in enumerate(dates) if day >= first), len(dates))
-    before = numbers[begin - 1] if begin else np.zeros(6)
-    value, inflow, outflow, daily, index, coverage = numbers[begin:].T
+    before = numbers[begin - 1] if begin else np.zeros(7)
+    value, inflow, outflow, daily, index, fresh, expected = numbers[begin:].T
     return Days(
         first=first,
         start_value=float(before[0]),
@@ -103,7 +108,8 @@ def days_of_window(marts: "duckdb.DuckDBPyConnection", question: Question) -> Da
         daily=daily,
         index=index,
         start_index=float(before[4]) if begin else 1.0,
-        coverage=coverage,
+        fresh=fresh,
+        expected=expected,
     )
 
 
@@ -281,12 +287,17 @@ def _n_obs(days: Days, _: Question) -> Worked:
 
 
 def _coverage(days: Days, _: Question) -> Worked:
-    """The weights are worth expected: value where everything is priced."""
-    worst = int(np.nanargmin(days.coverage))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        each = np.where(days.expected > 0, days.fresh / days.expected, 1.0)
+    worst, fresh, expected = int(each.argmin()), float(days.fresh.sum()), float(days.expected.sum())
     return (
         "worth resting on fresh prices / worth expected, both added up over the closes of the window",
-        [("lowest close", days.dates[worst]), ("its coverage", float(days.coverage[worst]))],
-        None,
+        [
+            ("worth on fresh prices, USD", fresh),
+            ("worth expected, USD", expected),
+            (f"coverage of {days.dates[worst]}, the lowest", float(each[worst])),
+        ],
+        min(max(fresh / expected, 0.0), 1.0) if expected > 0 else None,
     )
 
 

@@ -26,6 +26,7 @@ from portfolio_pipelines.liquidity_tables import (
     IMPERMANENT_LOSS,
     LIQUIDITY_BASES,
     LIQUIDITY_BASES_SCHEMA,
+    LIQUIDITY_POSITIONS,
     LIQUIDITY_POSITIONS_SCHEMA,
     POOL_YIELDS,
     POOL_YIELDS_SCHEMA,
@@ -34,6 +35,7 @@ from portfolio_pipelines.resources.dbt_build import DbtProject
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.served_marts import publish
 from portfolio_pipelines.resources.warehouse import Warehouse
+from tests.explained_figures import every, explained
 from tests.integration.liquidity.liquidity_lake import D1, D3, D4, DAYS, PAIR, RANGE_POOL, LiquidityLake
 
 ENTERED = pl.DataFrame(
@@ -124,7 +126,8 @@ def test_totals_are_the_sums_of_what_is_known_and_count_what_is_not(warehouse: W
 
 
 def test_every_loss_is_worked_out_again_from_what_it_rests_on(warehouse: Warehouse) -> None:
-    """Each position from its prices and worths, each total from its positions."""
+    """Each position from its coins, prices and worths, each total from its positions."""
+    warehouse.lake.replace_table(LIQUIDITY_POSITIONS, ENTERED)
     asked = [
         Question(user, day, metric, 0, "BTC", 0.0, position=position)
         for user, day, position in rows(
@@ -138,8 +141,8 @@ def test_every_loss_is_worked_out_again_from_what_it_rests_on(warehouse: Warehou
     agreed = 0
     with warehouse.connect() as marts:
         for question in asked:
-            found = explanation(marts, question)
-            if found.recomputed is None:
+            found = explanation(marts, question, warehouse.lake)
+            if found.served is None:
                 continue
             assert found.recomputed == pytest.approx(found.served, rel=1e-9, abs=1e-9), question
             agreed += 1
@@ -148,9 +151,21 @@ def test_every_loss_is_worked_out_again_from_what_it_rests_on(warehouse: Warehou
             explanation(marts, Question("cleo", D4, "il_pct", 0, "BTC", 0.0, position="entered/8"))
         with pytest.raises(CommandError, match="add --position"):
             explanation(marts, Question("cleo", D4, "price_ratio", 0, "BTC", 0.0))
-    assert agreed > 30
+    assert agreed > 60
     ratio = dict(percent.inputs)["price ratio"]
     assert percent.recomputed == pytest.approx(200 * ratio**0.5 / (1 + ratio) - 100), "the form of the documents"
+
+
+def test_pools_positions_and_their_counts_are_worked_out_again(warehouse: Warehouse) -> None:
+    names = (
+        "pool_states",
+        "pool_states_daily",
+        "impermanent_loss_totals",
+        "current_impermanent_loss",
+        "defi_positions",
+    )
+    with warehouse.connect() as marts:
+        every(explained(marts, warehouse.lake, *names), *names)
 
 
 def test_the_report_of_each_user_says_what_the_marts_say(warehouse: Warehouse) -> None:

@@ -11,6 +11,7 @@ from portfolio_pipelines.commands.console import CommandError
 from portfolio_pipelines.commands.explained_comparisons import COMPARED, OF_THE_DAY, SPREAD
 from portfolio_pipelines.commands.explained_metrics import EXPLAINED, Question
 from portfolio_pipelines.resources.platform import Platform
+from tests.explained_figures import every, explained
 from tests.integration.metrics.conftest import LAST, run
 
 BOTH = [("ann", 0), ("ann", 30), ("bob", 0)]
@@ -50,14 +51,21 @@ def test_every_figure_is_worked_out_again_from_its_inputs(built: Platform) -> No
             except CommandError:
                 assert question.metric in COMPARED
                 continue
-            if found.served is None or question.metric == "coverage":
+            if found.served is None:
                 continue
-            if isinstance(found.served, date):
+            if isinstance(found.served, date | str):
                 assert found.recomputed == found.served, question
             else:
                 assert found.recomputed == pytest.approx(found.served, rel=1e-7, abs=1e-10), question
             compared += 1
     assert compared > 60
+
+
+def test_days_of_portfolios_and_correlations_are_worked_out_again(built: Platform) -> None:
+    names = ("portfolio_performance_daily", "investment_performance_daily", "asset_correlations", "portfolio_totals")
+    with built.warehouse.connect() as marts:
+        too_short = ("value_90d_usd", "coverage_90d", "value_365d_usd", "coverage_365d")
+        every(explained(marts, built.lake, *names), *names, without=too_short)
 
 
 def test_a_figure_is_printed_with_its_formula_and_inputs(built: Platform) -> None:
@@ -77,6 +85,11 @@ def test_a_null_is_explained_by_its_reason(built: Platform) -> None:
 def test_what_was_not_computed_names_the_days_that_were(built: Platform) -> None:
     with pytest.raises(CommandError, match="2024-04-30"):
         printed(built, "ann", date(2024, 4, 2), "sharpe", 0, "BTC")
+
+
+def test_a_choice_of_a_row_that_is_none_is_refused(built: Platform) -> None:
+    with pytest.raises(CommandError, match="a row is chosen as COLUMN=VALUE, not 'first', '=x'"):
+        printed(built, "ann", LAST, "investment_performance_daily.roi", 0, "BTC", ["first", "=x"])
 
 
 def test_an_unknown_figure_names_the_known_ones(built: Platform) -> None:

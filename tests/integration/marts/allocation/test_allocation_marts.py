@@ -31,6 +31,7 @@ from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.resources.served_marts import publish
 from portfolio_pipelines.resources.warehouse import Warehouse
 from portfolio_pipelines.settings import Settings
+from tests.explained_figures import every, explained
 
 BTC, ETH, SOL, AAVE = (f"coingecko:{name}" for name in ("bitcoin", "ethereum", "solana", "aave"))
 NEXT_NIGHT = datetime(2025, 2, 3, 1, tzinfo=UTC)
@@ -127,6 +128,9 @@ def test_strategies_become_drift_and_plans_in_the_marts_and_in_postgres(
         "select sum(amount_usd) from marts.rebalancing_plan where strategy = 'selling' and asset = 'coingecko:solana'"
     )
     assert sold[0][0] == pytest.approx(220, abs=0.01)
+    with installation.warehouse.connect() as marts:
+        names = ("allocation_drift", "rebalancing_plan")
+        every(explained(marts, installation.warehouse.lake, *names), *names)
     large = installation.rows("select method, amount_usd from marts.rebalancing_plan where strategy = 'large'")
     assert large
     assert all(method == "optimum" and usd >= 120 - 0.1 for method, usd in large)
