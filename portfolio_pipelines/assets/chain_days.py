@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import dagster as dg
 
+from portfolio_pipelines.assets.days import UtcDays
 from portfolio_pipelines.chains.registry import Registry, load_registry
 from portfolio_pipelines.settings import Settings
 
@@ -24,8 +25,8 @@ def partitioned_chains(registry: Registry) -> list[str]:
 
 def _partitions(settings: Settings) -> dg.MultiPartitionsDefinition:
     registry = load_registry(settings.chain_overrides, settings.environment)
-    days = dg.DailyPartitionsDefinition(start_date=settings.first_chain_day.isoformat(), timezone="UTC", end_offset=1)
-    return dg.MultiPartitionsDefinition({CHAIN: dg.StaticPartitionsDefinition(partitioned_chains(registry)), DAY: days})
+    chains = dg.StaticPartitionsDefinition(partitioned_chains(registry))
+    return dg.MultiPartitionsDefinition({CHAIN: chains, DAY: UtcDays(settings.first_chain_day)})
 
 
 CHAIN_DAYS: Final = _partitions(Settings())

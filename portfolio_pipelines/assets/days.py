@@ -1,15 +1,51 @@
 """The partitions of every table: one UTC day, from the first day of the settings to the running one."""
 
 from collections.abc import Collection, Sequence
-from datetime import date, timedelta
-from typing import Final, Protocol
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Protocol
 
 import dagster as dg
 
 from portfolio_pipelines.settings import Settings
 
-DAILY = dg.DailyPartitionsDefinition(start_date=Settings().first_day.isoformat(), timezone="UTC", end_offset=1)
-"""`end_offset=1`: the running day is a partition too; its figures are provisional until it is closed."""
+if TYPE_CHECKING:
+    from dagster._core.instance import DynamicPartitionsStore
+
+
+class UtcDays(dg.DailyPartitionsDefinition):
+    """Every UTC day from the first one to the running one, listed at once.
+
+    Dagster lists them by asking an iterator of cron for each next one: 60 ms for 14 years, which it spends once for
+    each table of days that a table without days reads, 40 times in a run.
+
+    Args:
+        first: The first day.
+    """
+
+    def __new__(cls, first: date) -> "UtcDays":  # its base is a record: it is made whole here
+        """The days from `first` on; the running day is one too."""
+        days: UtcDays = super().__new__(cls, start_date=first.isoformat(), timezone="UTC", end_offset=1)
+        return days
+
+    def get_partition_keys(
+        self, current_time: datetime | None = None, dynamic_partitions_store: "DynamicPartitionsStore | None" = None
+    ) -> Sequence[str]:
+        """The days as YYYY-MM-DD, ascending."""
+        if current_time is not None:
+            return super().get_partition_keys(current_time, dynamic_partitions_store)
+        first, last = self.get_first_partition_key(), self.get_last_partition_key()
+        return _names(first, last) if first and last else []
+
+
+@lru_cache(maxsize=4)
+def _names(first: str, last: str) -> Sequence[str]:
+    start, end = date.fromisoformat(first), date.fromisoformat(last)
+    return [(start + timedelta(days=offset)).isoformat() for offset in range((end - start).days + 1)]
+
+
+DAILY = UtcDays(Settings().first_day)
+"""The figures of the running day are provisional until it is closed."""
 
 ONE_RUN = dg.BackfillPolicy.single_run()
 """A range of days is one run, computed vectorised over the range."""

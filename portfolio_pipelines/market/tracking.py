@@ -38,8 +38,10 @@ def tracked_days(
         return pl.DataFrame(schema={"asset_id": pl.String, "date": pl.Date})
     spans: dict[str, tuple[date, date]] = dict.fromkeys(BENCHMARKS.values(), (days[0], date.max))
     bought = legs.group_by("asset_id").agg(pl.col("invested_on").min()).sort("asset_id")
+    first = successions.sort("asset_id", "effective_on").unique("asset_id", keep="first", maintain_order=True)
+    successors = {row["asset_id"]: (row["successor_id"], row["effective_on"]) for row in first.iter_rows(named=True)}
     for asset_id, invested_on in bought.iter_rows():
-        _follow(asset_id, invested_on, successions, spans)
+        _follow(asset_id, invested_on, successors, spans)
     for asset_id, start, end in [] if held is None else held.select("asset_id", "start", "end").iter_rows():
         known_start, known_end = spans.get(asset_id, (start, end))
         spans[asset_id] = (min(start, known_start), max(end, known_end))
@@ -58,11 +60,12 @@ def tracked_days(
 
 
 def _follow(
-    asset_id: str, start: date, successions: pl.DataFrame, spans: dict[str, tuple[date, date]], depth: int = 0
+    asset_id: str, start: date, successors: Mapping[str, tuple[str, date]], spans: dict[str, tuple[date, date]]
 ) -> None:
-    steps = successions.filter(pl.col("asset_id") == asset_id).sort("effective_on").head(1).rows(named=True)
-    end = steps[0]["effective_on"] if steps else date.max
-    known_start, known_end = spans.get(asset_id, (start, end))
-    spans[asset_id] = (min(start, known_start), max(end, known_end))
-    if steps and depth < len(successions):
-        _follow(steps[0]["successor_id"], max(start, end), successions, spans, depth + 1)
+    for _ in range(len(successors) + 1):  # a succession that leads back to itself must end
+        successor, end = successors.get(asset_id, (None, date.max))
+        known_start, known_end = spans.get(asset_id, (start, end))
+        spans[asset_id] = (min(start, known_start), max(end, known_end))
+        if successor is None:
+            return
+        asset_id, start = successor, max(start, end)

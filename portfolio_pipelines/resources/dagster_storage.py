@@ -12,7 +12,7 @@ from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 from dagster_postgres.utils import pg_url_from_config
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import QueuePool
 
 
@@ -44,8 +44,21 @@ class _Pooled:
 class EventLog(_Pooled, PostgresEventLogStorage):
     """Events of runs, in Postgres; the plans of a range of partitions are written as one batch for each asset.
 
-    The stock storage batches materialisations but writes every planned one with four statements of its own.
+    The stock storage batches materialisations but writes every planned one with four statements of its own. It also
+    reads the catalogue of the database at every event, to see whether an old installation lacks a column.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._columns_seen: set[str] = set()
+
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        if column_name in self._columns_seen:  # a migration adds columns and removes none
+            return True
+        found = bool(super()._has_asset_key_col_on_connection(conn, column_name))
+        if found:
+            self._columns_seen.add(column_name)
+        return found
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events of one run; planned materialisations of one asset in one statement."""

@@ -71,15 +71,14 @@ cut as (
             as coverage
     from held
     group by grouping sets ((user_id, ends_at, chain), (user_id, ends_at, asset_id), (user_id, ends_at, category))
-    union all
-    -- A chain that is watched and was never read: what is there is not known, which is not nothing.
+),
+
+-- A chain that is watched and was never read: what is there is not known, which is not nothing.
+unread as (
     select distinct
         watched.user_id,
         days.ends_at,
-        'chain',
-        watched.chain,
-        cast(null as double),
-        0.0
+        watched.chain
     from {{ ref('days') }} as days
     inner join {{ ref('watched_chains') }} as watched
         on
@@ -89,17 +88,33 @@ cut as (
     where days.is_newest
 ),
 
--- An investment may lie on a chain that is watched and was never read: one row, of which not all is known.
+-- An investment may lie on such a chain: one row, of which not all is known.
 rows as (
     select
-        user_id,
-        ends_at,
-        dimension,
-        key,
-        sum(value_usd) as value_usd,
-        min(coverage) as coverage
+        cut.user_id,
+        cut.ends_at,
+        cut.dimension,
+        cut.key,
+        cut.value_usd,
+        case when unread.chain is null then cut.coverage else 0.0 end as coverage
     from cut
-    group by user_id, ends_at, dimension, key
+    left join unread
+        on
+            cut.dimension = 'chain'
+            and cut.user_id = unread.user_id
+            and cut.ends_at = unread.ends_at
+            and cut.key = unread.chain
+    union all
+    select
+        unread.user_id,
+        unread.ends_at,
+        'chain',
+        unread.chain,
+        cast(null as double),
+        0.0
+    from unread
+    left join held on unread.user_id = held.user_id and unread.chain = held.chain and unread.ends_at = held.ends_at
+    where held.user_id is null
 ),
 
 labels as (
