@@ -68,10 +68,8 @@ class WarehouseContent:
             "portfolio_holdings": self._current_holdings,
             "portfolio_breakdown": self._breakdown,
             "balance_reconciliation": lambda: self._chain_days(table.name, self._tokens, self._wallets),
-            "pool_states_daily": lambda: self._chain_days("pool_states", self._tokens, self._prices, self._states),
-            "pool_states": lambda: self._chain_days(
-                "pool_states", self._tokens, self._prices, self._states, self._yields
-            ),
+            "pool_states_daily": lambda: self._chain_days("pool_states", *self._of_pools),
+            "pool_states": lambda: self._chain_days("pool_states", *self._of_pools, self._yields),
             "impermanent_loss_totals": lambda: self._days("impermanent_loss"),
         }
         if table.name in special:
@@ -174,6 +172,19 @@ class WarehouseContent:
             "union all select underlying_token_key, date from intermediate.fct_receipt_ratios "
             "union all select token_key, date from intermediate.fct_balance_reconciliation) group by token_key"
             ") using (token_key) group by first_on order by first_on"
+        )
+
+    @property
+    def _of_pools(self) -> tuple[Callable[[str], str], ...]:
+        return self._tokens, self._prices, self._states, self._weights
+
+    @cached_property
+    def _weights(self) -> Callable[[str], str]:
+        """Weights of a pool count from the day it is first read; the list of them may come after that."""
+        return self._by_day(
+            "select first_on, sum(hash(weights))::varchar from intermediate.dim_pool_weights as weights join ("
+            "select chain, pool, min(date) as first_on from intermediate.fct_pool_states group by chain, pool"
+            ") using (chain, pool) group by first_on order by first_on"
         )
 
     @cached_property

@@ -5,6 +5,7 @@ heavy coin, 50/25/25 exactly a fifth.
 """
 
 import math
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -33,6 +34,8 @@ from portfolio_pipelines.liquidity_tables import (
 from portfolio_pipelines.resources.dbt_build import DbtProject
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.lake_views import create_views
+from portfolio_pipelines.resources.served_content import WarehouseContent
+from portfolio_pipelines.resources.served_tables import ServedTable, Storage
 from portfolio_pipelines.resources.warehouse import Warehouse
 from tests.integration.liquidity.liquidity_lake import (
     ANN,
@@ -245,6 +248,23 @@ def test_the_shares_in_the_wallet_are_explained_and_not_counted_beside_the_coins
     assert set(losses) == {"a0", "c0", "d0"}
     three = position(warehouse, D4, f"ethereum/balancer_v2/{THREE}/{ANN}")
     assert losses["d0"] == pytest.approx(three["il_pct"])
+
+
+def test_weights_that_are_learned_late_are_published_again(warehouse: Warehouse, tmp_path: Path) -> None:
+    """Pools are read by another job than the list that says their weights."""
+    copy = tmp_path / "copy.duckdb"
+    shutil.copyfile(warehouse.path, copy)
+    with duckdb.connect(str(copy)) as connection:
+        content = {"now": WarehouseContent(connection), "before": WarehouseContent(connection)}
+        tables = [
+            ServedTable(name, "", (), Storage.MONTH, (), (), (), None) for name in ("pool_states_daily", "pool_states")
+        ]
+        now = [content["now"].of(table).fingerprints for table in tables]
+        connection.execute("delete from intermediate.dim_pool_weights")
+        before = [content["before"].of(table).fingerprints for table in tables]
+    for after, former in zip(now, before, strict=True):
+        assert list(after) == list(former) == [day.isoformat() for day in DAYS]
+        assert all(after[day] != former[day] for day in after)
 
 
 def test_more_and_fewer_shares_are_deposits_and_withdrawals(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_the_marts_wait_for_every_core_table(marts: dg.AssetsDefinition) -> None
         "asset_successions", "investment_performance", "portfolio_performance", "partition_log", "check_results",
         "wallets", "chains", "chain_tokens", "chain_reads", "wallet_balances", "defi_positions",
         "balance_reconciliation", "allocation_targets", "pool_states", "receipt_ratios", "pool_yields",
+        "liquidity_positions",
         "impermanent_loss", "portfolio_metrics", "benchmark_comparison", "diversification", "asset_correlations",
         "transactions", "transaction_values", "lot_entries", "lot_uses", "profit_and_loss", "leaderboard",
         "leaderboard_ranks", "ledger_restatements",
