@@ -57,8 +57,8 @@ def import_transaction_file(
         OUT.print(f"  kept without a price: {', '.join(report.new_assets)}", style="yellow", markup=False)
     if report.missing:
         OUT.print(
-            f"  {report.missing} times more goes than ever came: after the next run `portfolio transactions questions` "
-            "lists what is missing; nothing is guessed",
+            f"  amounts that go without ever having come: {report.missing}; nothing is guessed, and after the next run "
+            "`portfolio transactions questions` asks for them",
             style="yellow",
             markup=False,
         )

@@ -148,10 +148,10 @@ def test_what_is_missing_may_be_listed_instead(database: sa.Engine, cli: CliRunn
     result = run(cli, tmp_path / "more.csv", sold, "--missing-acquisitions", "list")
     assert result.exit_code == 0
     assert "more.csv: 1 new" in result.output
-    assert "1 times more goes than ever came" in result.output
+    assert "amounts that go without ever having come: 1;" in result.output
     assert "portfolio transactions questions" in result.output
     bought = run(cli, tmp_path / "late.csv", "b,2024-03-01,buy,kraken,,ETH,1.5,USD,1,,,,\n")
-    assert "goes than ever came" not in bought.output
+    assert "without ever having come" not in bought.output
 
 
 def test_the_setting_decides_whether_each_venue_is_looked_at_alone(
@@ -191,4 +191,4 @@ def test_an_export_shows_one_place_alone_so_what_it_lacks_is_listed_unless_it_is
     listed = cli.invoke(app, command)
     assert listed.exit_code == 0
     assert "export of bittrex" in listed.output
-    assert "more goes than ever came" in listed.output
+    assert "amounts that go without ever having come: 1;" in listed.output

@@ -11,6 +11,9 @@ import pytest
 
 from portfolio_pipelines.database.transaction_exports import amount, moment, read_export
 from portfolio_pipelines.database.transaction_files import TransactionFile, read_transaction_file
+from portfolio_pipelines.database.transaction_import import CURRENCIES, SIDES
+from portfolio_pipelines.finance.inventory import find_shortfalls
+from portfolio_pipelines.finance.transactions import FIAT, TRANSACTIONS
 
 EXPORTS = Path(os.environ.get("PORTFOLIO_SHARED_DATA", "/nowhere")) / "ledgers" / "exports"
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
@@ -66,6 +69,23 @@ def test_a_real_export_is_read_completely(name: str) -> None:
 @pytest.mark.skipif(not EXPORTS.is_dir(), reason="PORTFOLIO_SHARED_DATA has no ledgers/exports")
 def test_no_export_is_forgotten() -> None:
     assert {path.name for path in EXPORTS.glob("*.csv")} == set(EXPECTED)
+
+
+@pytest.mark.skipif(not EXPORTS.is_dir(), reason="PORTFOLIO_SHARED_DATA has no ledgers/exports")
+def test_most_real_exports_take_what_never_came_in_them_so_that_they_are_listed_and_not_refused() -> None:
+    short = 0
+    for name in EXPECTED:
+        rows = read(EXPORTS / name, day_first=True, skip_faulty=True).rows
+        money = [
+            pl.when(pl.col(side).is_in(sorted(CURRENCIES)))
+            .then(pl.lit(FIAT) + pl.col(side))
+            .otherwise(side)
+            .alias(side)
+            for side in SIDES
+        ]
+        ledger = rows.with_columns(*money, user_key=1, transaction_key=pl.int_range(pl.len()))
+        short += not find_shortfalls(ledger.select(TRANSACTIONS.names()).cast(TRANSACTIONS)).is_empty()
+    assert (short, len(EXPECTED)) == (20, 23)
 
 
 @pytest.mark.skipif(not EXPORTS.is_dir(), reason="PORTFOLIO_SHARED_DATA has no ledgers/exports")

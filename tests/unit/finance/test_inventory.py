@@ -177,7 +177,7 @@ def missing_lots(ledger: pl.DataFrame, rules: InventoryRules) -> list[tuple[Any,
     return sorted(lacking.select("transaction_key", "leg", "asset_id", "quantity").rows())
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(
     ledger=whole_ledgers(), scope=st.sampled_from(SCOPES),
     policy=st.builds(LedgerPolicy, st.booleans(), st.booleans(), st.booleans(), st.booleans()),
@@ -210,3 +210,22 @@ def test_the_order_of_imports_changes_nothing(ledger: pl.DataFrame, seed: int) -
 @pytest.mark.parametrize("scope", SCOPES)
 def test_an_empty_ledger_lacks_nothing(scope: Scope) -> None:
     assert find_shortfalls(transactions(), InventoryRules(scope)).is_empty()
+
+
+@settings(max_examples=60)
+@given(
+    ledger=whole_ledgers(), coin=COINS, quantity=st.integers(1, 9), hour=st.integers(0, 20),
+    scope=st.sampled_from(SCOPES), shorts=st.booleans(),
+)  # fmt: skip
+def test_one_more_acquisition_makes_no_shortfall_larger(
+    ledger: pl.DataFrame, coin: str, quantity: int, hour: int, scope: Scope, shorts: bool
+) -> None:
+    """So that a file may repair a part of what is missing, in whatever order files come."""
+    rules = InventoryRules(scope, LedgerPolicy(shorts_allowed=shorts))
+    at = (START + timedelta(hours=hour)).replace(tzinfo=None).isoformat()
+    more = transactions(row(at, "reward", came=f"{quantity} {coin}", venue="x", transaction_id="more"))
+    before, after = (
+        {(key, part, asset): missing for key, part, asset, _, _, _, missing in find_shortfalls(frame, rules).rows()}
+        for frame in (ledger, pl.concat([ledger, more.with_columns(transaction_key=pl.lit(99, pl.Int64))]))
+    )
+    assert all(missing <= before.get(key, 0) for key, missing in after.items())
