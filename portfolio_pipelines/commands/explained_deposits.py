@@ -9,7 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from portfolio_pipelines.commands.console import CommandError
-from portfolio_pipelines.commands.explained_liquidity import PAIRS_WITHOUT_RANGE
+from portfolio_pipelines.commands.explained_liquidity import PAIRS_WITHOUT_RANGE, WEIGHTED, weight_of_a_pair
 from portfolio_pipelines.commands.explained_metrics import Explanation, Question, Value
 
 if TYPE_CHECKING:
@@ -45,6 +45,17 @@ GROWTH: Final = """
             sqrt(max(cast(reserve_raw as double)) filter (where position = 0)
                 * max(cast(reserve_raw as double)) filter (where position = 1)) / max(cast(total_supply_raw as double))
         )
+    from marts.pool_states_daily
+    where chain = ? and pool = ? and date <= ? and not starts_with(reserve_raw, '0x')
+    group by date order by date desc limit 1
+"""
+GROWTH_OF_WEIGHTED: Final = """
+    select any_value(date),
+        case
+            when count(*) = count(weight) and min(cast(reserve_raw as double)) > 0
+                then exp(sum(weight * ln(greatest(cast(reserve_raw as double), 1))))
+                    / max(cast(total_supply_raw as double))
+        end
     from marts.pool_states_daily
     where chain = ? and pool = ? and date <= ? and not starts_with(reserve_raw, '0x')
     group by date order by date desc limit 1
@@ -177,10 +188,11 @@ def _entered_fees(marts: "duckdb.DuckDBPyConnection", coins: Coins, row: dict[st
 
 
 def _growth(marts: "duckdb.DuckDBPyConnection", row: dict[str, Any], day: date) -> float | None:
-    """sqrt(reserve * reserve) of a share of a pair, or the virtual price; None where the pool was not read."""
-    if row["protocol"] not in {*PAIRS_WITHOUT_RANGE, STABLE}:
+    """Product of reserve^weight of a share of a pair, or the virtual price; None where the pool was not read."""
+    if row["protocol"] not in {*PAIRS_WITHOUT_RANGE, STABLE, WEIGHTED}:
         return None
-    found = marts.execute(GROWTH, [row["chain"], row["pool"], day]).fetchone()
+    asked = GROWTH_OF_WEIGHTED if row["protocol"] == WEIGHTED else GROWTH
+    found = marts.execute(asked, [row["chain"], row["pool"], day]).fetchone()
     growth: float | None = None if found is None else found[1]
     return growth
 
@@ -225,7 +237,9 @@ def _taken(
         units = coins[0]["units"]
         return units * (1 / inside - 1 / high), units * (inside - low)
     then, now = _growth(marts, row, row["since"]), _growth(marts, row, day)
-    if row["protocol"] not in PAIRS_WITHOUT_RANGE or not then or not now:
+    weight = 0.5 if row["protocol"] in PAIRS_WITHOUT_RANGE else weight_of_a_pair(marts, row)
+    if weight is None or not then or not now:
         return None, None
-    units = math.sqrt(coins[0]["held"] * coins[1]["held"]) * then / now
-    return units / root, units * root
+    units = coins[0]["held"] ** weight * coins[1]["held"] ** (1 - weight) * then / now
+    proportion = row["entry_price"] * (1 - weight) / weight  # of coin 1 to coin 0 in units
+    return units * proportion ** (weight - 1), units * proportion**weight

@@ -42,7 +42,7 @@ def explain_loss(marts: "duckdb.DuckDBPyConnection", question: Question) -> Expl
         known = ", ".join(str(one["position_id"]) for one in positions) or "none"
         msg = f"{question.user} has no position {question.position!r} on {question.day}; there are: {known}"
         raise CommandError(msg)
-    return _of_one({**chosen[0], "weight0": _weight_of_a_pair(marts, chosen[0])}, question.metric)
+    return _of_one({**chosen[0], "weight0": weight_of_a_pair(marts, chosen[0])}, question.metric)
 
 
 def _of_all(positions: list[dict[str, Any]], metric: str) -> Explanation:
@@ -101,7 +101,7 @@ def _of_one(one: dict[str, Any], metric: str) -> Explanation:
     return Explanation(told, begins + worth, None)
 
 
-def _weight_of_a_pair(marts: "duckdb.DuckDBPyConnection", one: dict[str, Any]) -> float | None:
+def weight_of_a_pair(marts: "duckdb.DuckDBPyConnection", one: dict[str, Any]) -> float | None:
     """Weight of coin 0 in a weighted pool of two that a user entered; it never changes."""
     if one["protocol"] != WEIGHTED:
         return None

@@ -37,8 +37,10 @@ from portfolio_pipelines.resources.lake_views import create_views
 from portfolio_pipelines.resources.served_content import WarehouseContent
 from portfolio_pipelines.resources.served_tables import ServedTable, Storage
 from portfolio_pipelines.resources.warehouse import Warehouse
+from tests.explained_figures import every, explained
 from tests.integration.liquidity.liquidity_lake import (
     ANN,
+    BOB,
     D1,
     D3,
     D4,
@@ -62,15 +64,16 @@ LOSS_OF_PAIR = -10.8402  # percent, of the heavy coin at four times its price
 ENTERED = pl.DataFrame(
     [
         {
-            "position_key": key, "user_id": "cleo", "chain": "ethereum", "pool": pool, "protocol": "balancer_v2",
-            "token0": WETH, "token1": USDC, "coins": len(weights), "weights": " ".join(map(str, weights)),
-            "entry_date": D1, "entry_price": 2000.0, "amount0": amount0, "amount1": amount1,
+            "position_key": key, "user_id": "cleo" if key < 13 else "bob", "chain": "ethereum", "pool": pool,
+            "protocol": "balancer_v2", "token0": WETH, "token1": USDC, "coins": len(weights),
+            "weights": " ".join(map(str, weights)), "entry_date": D1, "entry_price": 2000.0, "amount0": amount0, "amount1": amount1,
         }
         for key, pool, weights, amount0, amount1 in (
             (9, PAIR, OF_PAIR, None, None),
             (10, PAIR, OF_PAIR, 2.0, 1000.0),  # 4,000 and 1,000 USD: fits 80/20
             (11, PAIR, OF_PAIR, 2.5, 0.0),  # worth the same, all of it ether
             (12, THREE, OF_THREE, 1.0, 1000.0),
+            (13, PAIR, OF_PAIR, None, None),  # Bob's shares are read, so his deposit follows from the price
         )
     ],
     schema=LIQUIDITY_POSITIONS_SCHEMA,
@@ -78,7 +81,7 @@ ENTERED = pl.DataFrame(
 
 
 class WeightedLake(LiquidityLake):
-    """Ann has half of the shares of both pools; their only other owner is nobody."""
+    """Ann has half of the shares of both pools, Bob as many of the pair."""
 
     def contents(self, day: date, pool: str) -> dict[str, int]:
         """What the pool holds, smallest units: worth in the proportion of its weights, grown by fees."""
@@ -94,9 +97,9 @@ class WeightedLake(LiquidityLake):
         return {WETH: 0.8, USDC: 0.2} if pool == PAIR else {WETH: 0.5, USDC: 0.25, DAI: 0.25}
 
     def positions(self, day: date) -> list[Position]:
-        return [self.position(day, pool) for pool in (PAIR, THREE)]
+        return [self.position(day, pool, owner) for pool, owner in ((PAIR, ANN), (THREE, ANN), (PAIR, BOB))]
 
-    def position(self, day: date, pool: str) -> Position:
+    def position(self, day: date, pool: str, owner: str) -> Position:
         shares, held = self.shares[day], self.contents(day, pool)
         facts: dict[str, int | str] = {"supply": str(SUPPLY)}
         for place, (coin, weight) in enumerate(self.weights(pool).items()):
@@ -106,7 +109,7 @@ class WeightedLake(LiquidityLake):
                 f"held{place}": str(held[coin]),
             }
         amounts = tuple(Amount(coin, "principal", raw * shares // SUPPLY) for coin, raw in held.items())
-        return Position("balancer_v2", pool, ANN, pool, amounts, pool, shares, facts)
+        return Position("balancer_v2", pool, owner, pool, amounts, pool, shares, facts)
 
     def pools(self, day: date) -> list[PoolState]:
         return [
@@ -199,6 +202,10 @@ def test_entered_positions_need_prices_alone_or_the_deposit_as_well(warehouse: W
     assert ether["position_value_usd"] == pytest.approx(fitting["position_value_usd"])
     assert ether["hodl_value_usd"] == pytest.approx(20_000)
     assert (three["il_pct"], three["reason"]) == (None, "pool_unknown")
+    bob, ann = position(warehouse, D3, "entered/13"), position(warehouse, D3, f"ethereum/balancer_v2/{PAIR}/{ANN}")
+    assert (bob["basis"], bob["source"], bob["reason"]) == ("entry_price", "entered", None)
+    for figure in ("il_pct", "hodl_value_usd", "position_value_usd", "fees_usd"):
+        assert bob[figure] == pytest.approx(ann[figure], rel=1e-6), "both put in the same on the first day"
 
 
 def test_every_loss_is_worked_out_again_from_what_it_rests_on(warehouse: Warehouse) -> None:
@@ -210,12 +217,17 @@ def test_every_loss_is_worked_out_again_from_what_it_rests_on(warehouse: Warehou
     with warehouse.connect() as marts:
         for user, day, position_id in asked:
             for metric in OF_POSITIONS:
-                found = explanation(marts, Question(user, day, metric, 0, "BTC", 0.0, position=position_id))
+                asked_for = Question(user, day, metric, 0, "BTC", 0.0, position=position_id)
+                found = explanation(marts, asked_for, warehouse.lake)
                 if found.recomputed is not None:
                     assert found.recomputed == pytest.approx(found.served, rel=1e-9, abs=1e-9), (position_id, metric)
                     agreed.add((position_id, metric))
         percent = explanation(marts, Question("cleo", D3, "il_pct", 0, "BTC", 0.0, position="entered/9"))
+        every(explained(marts, warehouse.lake, "pool_states", "pool_states_daily"), "pool_states")
     assert ("entered/9", "il_pct") in agreed
+    worked_out = {"hodl_value_usd", "fees_usd"}
+    for position_id in ("entered/10", "entered/13", *(f"ethereum/balancer_v2/{pool}/{ANN}" for pool in (PAIR, THREE))):
+        assert {metric for of, metric in agreed if of == position_id} >= worked_out, position_id
     assert percent.recomputed == pytest.approx(LOSS_OF_PAIR, abs=1e-4)
     assert dict(percent.inputs)["weight of coin 0"] == 0.8
 
@@ -244,7 +256,9 @@ def test_the_shares_in_the_wallet_are_explained_and_not_counted_beside_the_coins
     assert {row[0] for row in found} == {"balancer_v2"}
     assert {row[1:] for row in found} == {("liquidity", coin, "lp_position") for coin in ("a0", "c0", "d0")}
     assert len(found) == 5
-    losses = dict(rows(warehouse, "select right(asset_id, 2), il_pct from marts.current_impermanent_loss"))
+    losses = dict(
+        rows(warehouse, "select right(asset_id, 2), il_pct from marts.current_impermanent_loss where user_id = 'ann'")
+    )
     assert set(losses) == {"a0", "c0", "d0"}
     three = position(warehouse, D4, f"ethereum/balancer_v2/{THREE}/{ANN}")
     assert losses["d0"] == pytest.approx(three["il_pct"])
@@ -273,7 +287,9 @@ def test_more_and_fewer_shares_are_deposits_and_withdrawals(tmp_path: Path) -> N
     made.write()
     lose(made.lake)
     bases = made.lake.read(LIQUIDITY_BASES, [D3, D4], pl.Schema({**LIQUIDITY_BASES_SCHEMA, "date": pl.Date()}))
-    ether = bases.filter((pl.col("token_key") == 1) & (pl.col("pool") == PAIR)).sort("date")
+    ether = bases.filter((pl.col("token_key") == 1) & (pl.col("pool") == PAIR) & (pl.col("wallet_key") == 1)).sort(
+        "date"
+    )
     first = made.contents(D1, PAIR)[WETH] / ONE / 2
     assert ether["deposited"][0] == pytest.approx(first / 2)
     assert ether["deposited"][1] == pytest.approx(first / 2 + made.contents(D4, PAIR)[WETH] / ONE / 4)
@@ -285,4 +301,4 @@ def test_a_file_of_positions_from_before_the_weights_is_read_as_one_without(tmp_
     with duckdb.connect() as connection:
         create_views(connection, lake)
         found = connection.execute("select position_key, weights from lake.liquidity_positions order by all").fetchall()
-    assert found == [(key, None) for key in (9, 10, 11, 12)]
+    assert found == [(key, None) for key in (9, 10, 11, 12, 13)]
