@@ -34,8 +34,8 @@ SUBJECTS = ("users", "balances", "positions", "chains", *FIGURES)
 JOINS_UP_TO = 10_000
 TARGETS = {
     "prices to marts, 125,000 users x 365 days": "120 s and 4 GB",
-    "1 new day: prices to marts": "15 s",
-    "1 new day: publication": "10 s",
+    "1 running day: prices to marts": "15 s",
+    "1 closed day: publication": "10 s",
     "bookkeeping of 365 days": "10 s",
 }
 BALANCE_TARGETS = "at least 5,000 times web3.py's calls and 50 times the package multicall"
@@ -99,7 +99,7 @@ def _show_users(console: Console, options: argparse.Namespace) -> None:
         table.add_row(what, f"{figure:.2f}")
     table.add_section()
     published = _pipeline(options.users, PUBLISHED_DAYS, "publish")
-    what = "1 new day: publication"
+    what = "1 closed day: publication"
     table.add_row(f"{what} (after {PUBLISHED_DAYS} published days)", f"{published[what]:.2f}")
     console.print(table)
     console.print("Targets on 2 cores: " + "; ".join(f"{what}: {target}" for what, target in TARGETS.items()))

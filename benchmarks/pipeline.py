@@ -1,4 +1,4 @@
-"""The whole job through Dagster: a range of days to finished marts, then one new day, then its publication.
+"""The whole job through Dagster: a range of days to finished marts, then a closed day, then a running one.
 
 Runs in a process of its own, so that its memory can be told: python -m benchmarks.pipeline HOME USERS DAYS marts
 """
@@ -15,6 +15,10 @@ from benchmarks.population import Population, load, quotes_of
 
 SHOWN_FROM = 1.0  # seconds
 PUBLISH_STEP = "served__marts"
+OF_CLOSES = (
+    "metrics_of_portfolios", "diversification_of_portfolios", "counted_returns", "holding_versions", "leaderboards",
+)  # fmt: skip
+"""Steps that only the job `daily` has: figures over all the past, made of closes."""
 
 
 def measure(home: Path, users: int, days: int, *, publish: bool) -> dict[str, float]:
@@ -43,9 +47,10 @@ def measure(home: Path, users: int, days: int, *, publish: bool) -> dict[str, fl
     load(platform, population)
     figures["load the population (not part of the job)"] = time.perf_counter() - started
     instance = open_instance(settings)
-    job = build_defs(settings, platform).resolve_job_def("daily")
+    definitions = build_defs(settings, platform)
 
-    def run(first: str, last: str, label: str) -> None:
+    def run(job_name: str, first: str, last: str, label: str) -> None:
+        job = definitions.resolve_job_def(job_name)
         start = time.perf_counter()
         result = job.execute_in_process(
             instance=instance,
@@ -58,6 +63,9 @@ def measure(home: Path, users: int, days: int, *, publish: bool) -> dict[str, fl
         steps = {step.step_key: (step.end_time or 0) - (step.start_time or 0)
                  for step in instance.get_run_step_stats(result.run_id)}  # fmt: skip
         figures[f"{label}: prices to marts"] = total - steps.get(PUBLISH_STEP, 0.0)
+        of_closes = sum(seconds for step, seconds in steps.items() if step in OF_CLOSES)
+        if of_closes:
+            figures[f"{label}: of it metrics, correlations and boards, without their marts"] = of_closes
         figures[f"{label}: bookkeeping (all time outside the steps)"] = total - sum(steps.values())
         for step, seconds in sorted(steps.items(), key=lambda item: -item[1]):
             if seconds >= SHOWN_FROM and step != PUBLISH_STEP:
@@ -66,10 +74,11 @@ def measure(home: Path, users: int, days: int, *, publish: bool) -> dict[str, fl
             figures[f"{label}: publication"] = steps[PUBLISH_STEP]
 
     calendar = population.calendar
-    run(calendar[0].isoformat(), calendar[-1].isoformat(), f"{days} days")
-    new_day = calendar[-1] + timedelta(days=1)
-    platform.ledger.append(quotes_of(population, [new_day], population.closes(1)[-1:]))
-    run(new_day.isoformat(), new_day.isoformat(), "1 new day")
+    run("daily", calendar[0].isoformat(), calendar[-1].isoformat(), f"{days} days")
+    for number, (job_name, label) in enumerate((("daily", "1 closed day"), ("hourly", "1 running day")), start=1):
+        new_day = calendar[-1] + timedelta(days=number)
+        platform.ledger.append(quotes_of(population, [new_day], population.closes(number)[-1:]))
+        run(job_name, new_day.isoformat(), new_day.isoformat(), label)
     figures["peak memory, GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     stop(settings.postgres)
     return figures

@@ -18,6 +18,7 @@ from portfolio_pipelines.commands.progress import RunProgress
 from portfolio_pipelines.delivery.alerts.failed_runs import record_failed_run
 from portfolio_pipelines.market.benchmarks import CARRIED_OVER
 from portfolio_pipelines.resources.platform import Platform
+from portfolio_pipelines.resources.validator import SHARED as VALIDATING_PROCESS
 
 MOST_NOTES: Final = 20
 
@@ -112,6 +113,8 @@ def execute(platform: Platform, progress: RunProgress, job_name: str, tags: dict
     Raises:
         CommandError: If it fails; the message names the steps and checks, and why.
     """
+    if job_name == DAILY_JOB_NAME:  # its checks need it in some seconds, which the definitions take to load
+        VALIDATING_PROCESS.start()
     from portfolio_pipelines.definitions import build_defs
 
     instance = open_instance(platform.settings)
