@@ -16,13 +16,19 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from portfolio_pipelines.finance.impermanent_loss import Floats, concentrated_loss, constant_product_loss
+from portfolio_pipelines.finance.impermanent_loss import (
+    Floats,
+    concentrated_loss,
+    constant_product_loss,
+    weighted_loss,
+)
 from portfolio_pipelines.finance.impermanent_loss_stable import stable_swap_loss, table_of
 
 POSITIONS = 500_000
 SAMPLE = 5_000
 """What takes seconds for a few thousand is measured on these and multiplied."""
 AMPLIFICATION = 100.0
+WEIGHTS = np.array([0.5, 0.25, 0.25])
 TOLERANCE = 1e-9
 REPEATS = 5
 TARGETS = "500,000 positions of Uniswap v3 under 0.2 s"
@@ -50,7 +56,8 @@ def measure(positions: int = POSITIONS) -> list[Measured]:
     lower, upper = entry * random.uniform(0.3, 0.95, positions), entry * random.uniform(1.05, 3, positions)
     ratio = now / entry
     peg = random.lognormal(0, 0.02, positions)
-    frame = pl.DataFrame({"p0": entry, "p": now, "pa": lower, "pb": upper, "r": ratio})
+    ratios = np.stack([ratio, random.lognormal(0, 0.5, positions), np.ones(positions)], axis=-1)
+    frame = pl.DataFrame({"p0": entry, "p": now, "pa": lower, "pb": upper, "r": ratio, "q": ratios[:, 1]})
     return [
         *_compare("constant product", positions, {
             "portfolio_pipelines": lambda: constant_product_loss(ratio),
@@ -58,6 +65,12 @@ def measure(positions: int = POSITIONS) -> list[Measured]:
             "polars": lambda: frame.select(2 * pl.col("r").sqrt() / (1 + pl.col("r")) - 1).to_series().to_numpy(),
             "DuckDB": lambda: _duckdb(frame, "2 * sqrt(r) / (1 + r) - 1"),
         }, {"a loop of Python": lambda: _loop(lambda at: 2 * math.sqrt(ratio[at]) / (1 + ratio[at]) - 1)}),
+        *_compare("weighted, three coins (Balancer)", positions, {
+            "portfolio_pipelines": lambda: weighted_loss(ratios, WEIGHTS),
+            "NumPy, the usual form": lambda: np.prod(ratios**WEIGHTS, axis=-1) / (ratios @ WEIGHTS) - 1,
+            "polars": lambda: frame.select(_POLARS_WEIGHTED).to_series().to_numpy(),
+            "DuckDB": lambda: _duckdb(frame, _SQL_WEIGHTED),
+        }, {"a loop of Python": lambda: _loop(lambda at: _weighted(*ratios[at].tolist()))}),
         *_compare("range (Uniswap v3)", positions, {
             "portfolio_pipelines": lambda: concentrated_loss(entry, now, lower, upper),
             "NumPy, from amounts": lambda: _amounts(entry, now, lower, upper),
@@ -105,6 +118,15 @@ def _polars(frame: pl.DataFrame) -> Floats:
         return (1 / at - 1 / root["pb"]) * pl.col("p") + at - root["pa"]
 
     return frame.select(worth(after) / worth(before) - 1).to_series().to_numpy()
+
+
+def _weighted(first: float, second: float, third: float) -> float:
+    a, b, c = WEIGHTS.tolist()
+    return first**a * second**b * third**c / (a * first + b * second + c * third) - 1
+
+
+_POLARS_WEIGHTED = pl.col("r").pow(0.5) * pl.col("q").pow(0.25) / (0.5 * pl.col("r") + 0.25 * pl.col("q") + 0.25) - 1
+_SQL_WEIGHTED = "pow(r, 0.5) * pow(q, 0.25) / (0.5 * r + 0.25 * q + 0.25) - 1"
 
 
 def _worth(at: str) -> str:

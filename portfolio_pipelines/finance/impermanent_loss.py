@@ -56,16 +56,31 @@ def weighted_loss(ratios: ArrayLike, weights: ArrayLike) -> Floats:
     Returns:
         Shape (...), in [-1, 0]; NaN where a ratio is negative or unknown, or all of them are 0 or infinite.
     """
-    given, weight = np.asarray(ratios, np.float64), np.asarray(weights, np.float64)
+    given, weight = np.broadcast_arrays(np.asarray(ratios, np.float64), np.asarray(weights, np.float64))
+    # Coin by coin: sums over the few coins of a pool are far slower than sums of their columns.
+    columns = [np.moveaxis(array, -1, 0) for array in (given, weight)]
+    return np.asarray(_in_blocks(_weighted_loss, *columns[0], *columns[1]))
+
+
+def _weighted_loss(*columns: Floats) -> Floats:
+    """Of the ratios of all coins and, after them, their weights."""
+    half = len(columns) // 2
+    given, weight = columns[:half], columns[half:]
     with np.errstate(all="ignore"):
-        logs = np.log(np.where(given >= 0, given, np.nan))
-        away = logs - (weight * logs).sum(axis=-1, keepdims=True)
-        spread = (weight * (np.expm1(away) - away)).sum(axis=-1)
+        logs = [np.log(ratio) for ratio in given]
+        mean = sum((part * log for part, log in zip(weight, logs, strict=True)), np.zeros(()))
+        spread = np.zeros(given[0].shape)
+        for part, log in zip(weight, logs, strict=True):
+            away = log - mean
+            spread += part * (np.expm1(away) - away)
         loss = np.where(np.isinf(spread), -1.0, -spread / (1 + spread))
+        if np.isfinite(spread).all():
+            return np.minimum(loss, 0.0)
         # A coin that is worth nothing, or everything, takes the others with it.
-        extreme = (~np.isfinite(logs)).any(axis=-1) & ~np.isnan(given).any(axis=-1) & (given >= 0).all(axis=-1)
-        mixed = extreme & np.isfinite(logs).any(axis=-1)
-    return np.asarray(np.where(mixed, -1.0, np.where(extreme, np.nan, np.minimum(loss, 0.0))))
+        known = np.logical_and.reduce([ratio >= 0 for ratio in given])
+        extreme = known & np.logical_or.reduce([~np.isfinite(log) for log in logs])
+        mixed = extreme & np.logical_or.reduce([np.isfinite(log) for log in logs])
+    return np.where(mixed, -1.0, np.where(extreme, np.nan, np.minimum(loss, 0.0)))
 
 
 def weighted_amounts(price: ArrayLike, weight: ArrayLike) -> tuple[Floats, Floats]:

@@ -66,7 +66,8 @@ ENTERED = pl.DataFrame(
         {
             "position_key": key, "user_id": "cleo" if key < 13 else "bob", "chain": "ethereum", "pool": pool,
             "protocol": "balancer_v2", "token0": WETH, "token1": USDC, "coins": len(weights),
-            "weights": " ".join(map(str, weights)), "entry_date": D1, "entry_price": 2000.0, "amount0": amount0, "amount1": amount1,
+            "weights": " ".join(map(str, weights)), "entry_date": D1, "entry_price": 2000.0, "amount0": amount0,
+            "amount1": amount1,
         }
         for key, pool, weights, amount0, amount1 in (
             (9, PAIR, OF_PAIR, None, None),
