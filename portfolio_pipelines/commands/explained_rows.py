@@ -99,7 +99,8 @@ def explain_row(
     *given, served, again = (_value(cell) for cell in marts.execute(wanted, values).fetchall()[0])  # _chosen found it
     inputs: list[tuple[str, Value]] = list(zip(figure.inputs, given, strict=True))
     if figure.parts != NO_PARTS:
-        found = marts.execute(f"{common} select name, value from parts", values).fetchall()
+        listed = f"{common} select name, value from parts order by abs(value) desc nulls last, name"
+        found = marts.execute(listed, values).fetchall()
         inputs += _listed([(str(label), _value(value)) for label, value in found])
     return Explanation(figure.formula, inputs, None if served is None else again, served)
 
@@ -160,16 +161,11 @@ def _newest(marts: "duckdb.DuckDBPyConnection", name: str, mart: Mart, columns: 
 
 
 def _listed(found: list[tuple[str, Value]]) -> list[tuple[str, Value]]:
-    """The largest parts first, and the rest as one line."""
-
-    def size(part: tuple[str, Value]) -> float:
-        return abs(part[1]) if isinstance(part[1], int | float) else float("inf")
-
+    """The largest parts, which come first, and the rest as one line."""
     if len(found) <= MOST_LISTED:
         return found
-    ordered = sorted(found, key=size, reverse=True)
-    rest = [value for _, value in ordered[MOST_LISTED:] if isinstance(value, int | float)]
-    return [*ordered[:MOST_LISTED], (f"{len(ordered) - MOST_LISTED} more", sum(rest))]
+    rest = [value for _, value in found[MOST_LISTED:] if isinstance(value, int | float)]
+    return [*found[:MOST_LISTED], (f"{len(found) - MOST_LISTED} more", sum(rest))]
 
 
 def _value(cell: Any) -> Value:

@@ -29,7 +29,7 @@ def test_a_figure_of_one_holding_shows_its_units_cost_and_price(warehouse: Wareh
     """Alice paid 500 and 600 USD for 0.01 BTC each, which is at 55,000 USD now."""
     with warehouse.connect() as marts:
         found = explanation(marts, asked("portfolio_assets.pnl_usd", asset_id=BTC), market.lake)
-    assert [value for _, value in found.inputs] == pytest.approx([0.02, 1100, 55_000])
+    assert [value for _, value in found.inputs] == pytest.approx([55_000, 1100, 0.02])
     assert (found.recomputed, found.served) == (pytest.approx(0), pytest.approx(0))
 
 
