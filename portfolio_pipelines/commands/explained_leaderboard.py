@@ -6,7 +6,6 @@ Of all others nothing is told but how many there are: no name, no figure. They a
 
 from collections.abc import Iterable
 from datetime import date, timedelta
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -166,13 +165,12 @@ def _bucket(marts: "duckdb.DuckDBPyConnection", lake: "Lake", question: Question
     steps = [0.0, *EDGES_USD, float("inf")]
     ranges: list[tuple[float, float]] = []
     upper = steps[-1]
-    for low, high in reversed(list(pairwise(steps))):
+    for low in reversed(steps[:-1]):
         if sum(low <= value < upper for value in values.values()) >= question.bucket_users:
             ranges.append((low, upper))
             upper = low
         elif low == 0 and ranges:
             ranges[-1] = (low, ranges[-1][1])
-        del high
     mine = values[own["user_key"]]
     found = next(((low, high) for low, high in ranges if low <= mine < high), None)
     inputs: list[tuple[str, Value]] = [
