@@ -1,4 +1,4 @@
-"""The whole job through Dagster: a range of days to finished marts, then a closed day, then a running one.
+"""The whole job through Dagster: a range of days to finished marts, the figures of its closes, one more of each day.
 
 Runs in a process of its own, so that its memory can be told: python -m benchmarks.pipeline HOME USERS DAYS marts
 """
@@ -74,7 +74,9 @@ def measure(home: Path, users: int, days: int, *, publish: bool) -> dict[str, fl
             figures[f"{label}: publication"] = steps[PUBLISH_STEP]
 
     calendar = population.calendar
-    run("daily", calendar[0].isoformat(), calendar[-1].isoformat(), f"{days} days")
+    whole = calendar[0].isoformat(), calendar[-1].isoformat()
+    run("hourly", *whole, f"{days} days")
+    run("daily", *whole, "figures of their closes")
     for number, (job_name, label) in enumerate((("daily", "1 closed day"), ("hourly", "1 running day")), start=1):
         new_day = calendar[-1] + timedelta(days=number)
         platform.ledger.append(quotes_of(population, [new_day], population.closes(number)[-1:]))

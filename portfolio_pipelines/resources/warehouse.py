@@ -212,7 +212,7 @@ class Warehouse:
         worthwhile = spare.code_hash == before.code_hash and costs_less_than_a_copy(
             self.project.manifest(), before.results, _sources(missing), _sources(changed), self.path.stat().st_size
         )
-        if worthwhile and self.spare.take(self.build_path):
+        if worthwhile and self.spare.take(self.build_path, self.path):
             self.project.load()
             return spare
         with ThreadPoolExecutor(max_workers=1) as thread:  # gigabytes are copied while dbt is imported

@@ -49,9 +49,14 @@ class Spare:
         with suppress(OSError):  # a file system without hard links: the next build copies
             self.path.hardlink_to(published)
 
-    def take(self, build_path: Path) -> bool:
-        """Move the spare to where a build continues it; False when somebody still reads it: then it is let go."""
-        if _is_read(self.path):
+    def take(self, build_path: Path, published: Path) -> bool:
+        """Move the spare to where a build continues it; False when somebody still reads it: then it is let go.
+
+        Args:
+            build_path: Where to.
+            published: The file that is served. A process that was killed while it published leaves it with both names.
+        """
+        if self.path.samefile(published) or _is_read(self.path):
             logger.info("the file of the build before is still read: it cannot be continued, the present one is copied")
             self.drop()
             return False

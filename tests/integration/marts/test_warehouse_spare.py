@@ -143,6 +143,17 @@ def test_a_build_that_fails_on_the_spare_leaves_the_served_file_and_the_next_bui
     assert rebuild(D2, 62_000.0) not in {first, second}
 
 
+def test_a_file_that_a_killed_process_left_with_both_names_is_not_written(
+    keeping: Warehouse, rebuild: Callable[[date, float], int]
+) -> None:
+    keeping.spare.keep(keeping.path)  # killed before the new file took the name
+    served = keeping.path.stat().st_ino
+    content = keeping.path.read_bytes()
+    assert rebuild(D2, 61_000.0) != served
+    assert keeping.spare.path.stat().st_ino == served
+    assert keeping.spare.path.read_bytes() == content
+
+
 def test_a_damaged_spare_is_no_hindrance(keeping: Warehouse, rebuild: Callable[[date, float], int]) -> None:
     rebuild(D2, 61_000.0)
     keeping.spare.path.unlink()  # not written through: the link leads to the file itself
