@@ -81,10 +81,8 @@ def days_of_window(marts: "duckdb.DuckDBPyConnection", question: Question) -> Da
         CommandError: If the user has no values up to the day.
     """
     rows = marts.execute(
-        "select daily.date, daily.value_usd, flow_in_usd, flow_out_usd, daily_return, twr_index, "
-        "coalesce(daily.value_usd, 0) - stale_usd, coalesce(daily.value_usd, 0) + missing_usd "
-        "from intermediate.fct_portfolio_values as daily inner join intermediate.dim_users as users using (user_key) "
-        "where users.user_id = ? and daily.date <= ? order by daily.date",
+        "select date, value_usd, flow_in_usd, flow_out_usd, daily_return, twr_index "
+        "from marts.portfolio_performance_daily where user_id = ? and date <= ? order by date",
         [question.user, question.day],
     ).fetchall()
     if not rows:
@@ -96,8 +94,9 @@ def days_of_window(marts: "duckdb.DuckDBPyConnection", question: Question) -> Da
     begin = int(anew[-1]) + 1 if len(anew) else 0  # the day after a new record began
     first = question.day - timedelta(days=question.window - 1) if question.window else dates[min(begin, len(dates) - 1)]
     begin = next((at for at, day in enumerate(dates) if day >= first), len(dates))
-    before = numbers[begin - 1] if begin else np.zeros(7)
-    value, inflow, outflow, daily, index, fresh, expected = numbers[begin:].T
+    before = numbers[begin - 1] if begin else np.zeros(5)
+    value, inflow, outflow, daily, index = numbers[begin:].T
+    fresh, expected = _worths(marts, question, first) if question.metric.endswith("coverage") else (_NONE, _NONE)
     return Days(
         first=first,
         start_value=float(before[0]),
@@ -111,6 +110,21 @@ def days_of_window(marts: "duckdb.DuckDBPyConnection", question: Question) -> Da
         fresh=fresh,
         expected=expected,
     )
+
+
+_NONE: Final = np.zeros(0)
+
+
+def _worths(marts: "duckdb.DuckDBPyConnection", question: Question, first: date) -> tuple[np.ndarray, np.ndarray]:
+    """Worth on fresh prices and worth expected at each close from `first` on: the mart shows their quotient alone."""
+    rows = marts.execute(
+        "select coalesce(daily.value_usd, 0) - stale_usd, coalesce(daily.value_usd, 0) + missing_usd "
+        "from intermediate.fct_portfolio_values as daily inner join intermediate.dim_users as users using (user_key) "
+        "where users.user_id = ? and daily.date between ? and ? order by daily.date",
+        [question.user, first, question.day],
+    ).fetchall()
+    fresh, expected = np.array(rows, float).reshape(-1, 2).T
+    return fresh, expected
 
 
 def explain_metric(days: Days, question: Question) -> Explanation:

@@ -18,7 +18,8 @@ from portfolio_pipelines.finance.lot_movements import LedgerPolicy
 from portfolio_pipelines.finance.transactions import in_order
 from portfolio_pipelines.market.file_faults import FileRefusedError
 
-EXPORTS = Path(os.environ.get("PORTFOLIO_SHARED_DATA", "/nowhere")) / "ledgers" / "exports"
+ROOT = Path(__file__).parents[3]
+EXPORTS = (ROOT / os.environ.get("PORTFOLIO_SHARED_DATA", "../shared/data")).resolve() / "ledgers" / "exports"
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 HEADER = (
     "user_id,transaction_id,at,type,venue,to_venue,in_asset,in_quantity,out_asset,out_quantity,fee_asset,fee_quantity,"

@@ -15,7 +15,8 @@ from portfolio_pipelines.database.transaction_import import CURRENCIES, SIDES
 from portfolio_pipelines.finance.inventory import find_shortfalls
 from portfolio_pipelines.finance.transactions import FIAT, TRANSACTIONS
 
-EXPORTS = Path(os.environ.get("PORTFOLIO_SHARED_DATA", "/nowhere")) / "ledgers" / "exports"
+ROOT = Path(__file__).parents[3]
+EXPORTS = (ROOT / os.environ.get("PORTFOLIO_SHARED_DATA", "../shared/data")).resolve() / "ledgers" / "exports"
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 # file: format, transactions, rows left out, faulty rows
 EXPECTED = {

@@ -14,7 +14,8 @@ import pytest
 from portfolio_pipelines.finance.lots_uk import TokenDay, UkDisposal, match_uk
 from tests.unit.finance.ledgers import row, settle
 
-SHARED = Path(os.environ.get("PORTFOLIO_SHARED_DATA", "/nowhere")) / "ledgers"
+ROOT = Path(__file__).parents[3]
+SHARED = (ROOT / os.environ.get("PORTFOLIO_SHARED_DATA", "../shared/data")).resolve() / "ledgers"
 
 
 def hmrc(*events: tuple[str, str, str, str]) -> tuple[list[UkDisposal], Fraction, Fraction]:
