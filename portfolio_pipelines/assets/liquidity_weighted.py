@@ -2,9 +2,6 @@
 
 Belongs here: the coins, weights, price and growth of such pools, of positions that were read and of pools that users
 entered. Everything that pools have in common is in `liquidity_frames`.
-
-A share of a weighted pool is worth prod x_i^w_i by itself, x_i in whole units: what that grows by is fees. The price of
-coin 0 in coin 1 is (x_1 / w_1) / (x_0 / w_0); a pool of more than two coins has no such single price.
 """
 
 from typing import Final
@@ -12,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from portfolio_pipelines.finance.impermanent_loss_bases import POSITION
-from portfolio_pipelines.finance.impermanent_loss_positions import WEIGHTED
+from portfolio_pipelines.finance.impermanent_loss_positions import WEIGHTED, weighted_growth, weighted_price
 
 MOST_COINS: Final = 8  # of a weighted pool. Source: WeightedPool.sol
 _ONE: Final = 1e18  # weights have 18 decimals
@@ -52,7 +49,7 @@ def coins_of_positions(rows: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFrame
 def pools_of_positions(coins: pl.DataFrame) -> pl.DataFrame:
     """POSITION, `weighted_growth` (of a share, smallest unit) and `weighted_price` out of `coins_of_positions`."""
     return coins.group_by(POSITION, maintain_order=True).agg(
-        weighted_growth=_growth(pl.col("supply").first()), weighted_price=_price("place")
+        weighted_growth=weighted_growth(pl.col("supply").first()), weighted_price=weighted_price("place")
     )
 
 
@@ -70,24 +67,12 @@ def with_weights(states: pl.DataFrame, entered: pl.DataFrame) -> pl.DataFrame:
 
 def growth_and_price() -> tuple[pl.Expr, pl.Expr]:
     """Aggregates of one pool's coins (whole, weight, position, supply): growth of a share, and price."""
-    return _growth(pl.col("supply").first()), _price("position")
+    return weighted_growth(pl.col("supply").first()), weighted_price("position")
 
 
 def first_weight(weights: str = "weights") -> pl.Expr:
     """Weight of coin 0 out of the text of all weights, 0..1."""
     return pl.col(weights).str.split(" ").list.first().cast(pl.Float64) / _ONE
-
-
-def _growth(supply: pl.Expr) -> pl.Expr:
-    """Null as soon as one coin is unknown or gone: a product without it would be that of another pool."""
-    part = pl.col("weight") * pl.col("whole").log()
-    is_known = (pl.col("whole") > 0).all(ignore_nulls=False) & pl.col("weight").is_not_null().all() & (supply > 0)
-    return pl.when(is_known).then(part.sum().exp() / supply)
-
-
-def _price(place: str) -> pl.Expr:
-    first, second = ((pl.col("whole") / pl.col("weight")).filter(pl.col(place) == number).first() for number in (0, 1))
-    return pl.when((pl.len() == 2) & (first > 0)).then(second / first)
 
 
 def _scale() -> pl.Expr:

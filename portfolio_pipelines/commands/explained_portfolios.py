@@ -122,6 +122,8 @@ PORTFOLIOS: Final = Mart(
 )
 
 SNAPSHOT_DAY: Final = "cast(chosen.snapshot_timestamp as date) - 1"
+WALLETS_THEN: Final = """inner join intermediate.chain_portfolios as wallets
+        on wallets.user_id = chosen.user_id and wallets.ends_at = chosen.snapshot_timestamp"""
 OF_ALL: Final = f"""
     select 'investments on fresh prices, USD' as name, coalesce(daily.value_usd, 0) - daily.stale_usd as value,
         'fresh' as kind
@@ -135,24 +137,19 @@ OF_ALL: Final = f"""
         on daily.user_key = users.user_key and daily.date = {SNAPSHOT_DAY}
     union all
     select 'wallets on fresh prices and balances, USD', wallets.fresh_usd, 'fresh'
-    from chosen inner join intermediate.chain_portfolios as wallets
-        on wallets.user_id = chosen.user_id and wallets.ends_at = chosen.snapshot_timestamp
+    from chosen {WALLETS_THEN}
     union all
     select 'wallets expected, USD', wallets.gross_usd + wallets.missing_usd, 'expected'
-    from chosen inner join intermediate.chain_portfolios as wallets
-        on wallets.user_id = chosen.user_id and wallets.ends_at = chosen.snapshot_timestamp
+    from chosen {WALLETS_THEN}
     union all
     select 'watched chains', nullif(wallets.chains_watched, 0), 'watched'
-    from chosen inner join intermediate.chain_portfolios as wallets
-        on wallets.user_id = chosen.user_id and wallets.ends_at = chosen.snapshot_timestamp
+    from chosen {WALLETS_THEN}
     union all
     select 'watched chains that were ever read', wallets.chains_read, 'read'
-    from chosen inner join intermediate.chain_portfolios as wallets
-        on wallets.user_id = chosen.user_id and wallets.ends_at = chosen.snapshot_timestamp
+    from chosen {WALLETS_THEN}
     union all
     select 'amounts in wallets that nobody can price', wallets.unpriced, 'unpriced'
-    from chosen inner join intermediate.chain_portfolios as wallets
-        on wallets.user_id = chosen.user_id and wallets.ends_at = chosen.snapshot_timestamp
+    from chosen {WALLETS_THEN}
 """
 CHANGE: Final = f"""
     select 'investments the day before, USD' as name, coalesce(before.value_usd, 0) as value, 'before' as kind
@@ -164,12 +161,10 @@ CHANGE: Final = f"""
         on daily.user_id = chosen.user_id and daily.date = {SNAPSHOT_DAY}
     union all
     select 'what the wallets held the day before, at its prices, USD', wallets.before_usd, 'held'
-    from chosen inner join intermediate.chain_portfolios as wallets
-        on wallets.user_id = chosen.user_id and wallets.ends_at = chosen.snapshot_timestamp
+    from chosen {WALLETS_THEN}
     union all
     select 'the same at the prices of the day, USD', wallets.before_now_usd, 'held now'
-    from chosen inner join intermediate.chain_portfolios as wallets
-        on wallets.user_id = chosen.user_id and wallets.ends_at = chosen.snapshot_timestamp
+    from chosen {WALLETS_THEN}
 """
 
 SNAPSHOTS: Final = Mart(

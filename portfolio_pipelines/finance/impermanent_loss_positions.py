@@ -239,3 +239,28 @@ def _floats(frame: pl.DataFrame, name: str) -> Floats:
 def _series(name: str, values: Floats) -> pl.Series:
     known = np.where(np.isfinite(values), values, np.nan)
     return pl.Series(name, known, dtype=pl.Float64, nan_to_null=True)
+
+
+def weighted_growth(supply: pl.Expr) -> pl.Expr:
+    """Aggregate of a weighted pool's coins: what one share is worth by itself, prod x_i^w_i / supply; it grows by fees.
+
+    Null as soon as one coin is unknown or gone: a product without it would be that of another pool.
+
+    Args:
+        supply: All shares. Beside it `whole`, what the pool holds of the coin in whole units, and `weight`, 0..1.
+    """
+    part = pl.col("weight") * pl.col("whole").log()
+    is_known = (pl.col("whole") > 0).all(ignore_nulls=False) & pl.col("weight").is_not_null().all() & (supply > 0)
+    return pl.when(is_known).then(part.sum().exp() / supply)
+
+
+def weighted_price(place: str) -> pl.Expr:
+    """Aggregate of a weighted pool's coins: coin 0 in units of coin 1, (x_1 / w_1) / (x_0 / w_0).
+
+    Null of more than two coins, which have no such single price.
+
+    Args:
+        place: Column with the place of the coin. Beside it `whole` and `weight`.
+    """
+    first, second = ((pl.col("whole") / pl.col("weight")).filter(pl.col(place) == number).first() for number in (0, 1))
+    return pl.when((pl.len() == 2) & (first > 0)).then(second / first)

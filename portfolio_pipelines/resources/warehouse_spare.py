@@ -2,9 +2,9 @@
 
 Belongs here: keeping it, judging whether it is worth continuing, taking it. What is built on it is `warehouse`.
 
-A published file is never written again: readers keep what they opened. The file it replaced has no readers after a
-while, and lacks only what the builds since have changed. Making that again costs nothing where this build makes the
-same tables anyway, as every hour of a day does.
+No file is written while somebody reads it: readers keep what they opened. The file that was replaced has no readers
+after a while, and lacks only what the builds since have changed. Making that again costs nothing where this build makes
+the same tables anyway, as every hour of a day does.
 """
 
 import logging

@@ -27,12 +27,12 @@ with held as (
         token_key,
         case when role = 'debt' then -raw_double else raw_double end,
         case
-            when protocol in ('uniswap_v2', 'sushiswap', 'uniswap_v3', 'curve', 'balancer_v2') then 'lp_position'
+            when protocol in {{ liquidity_protocols() }} then 'lp_position'
             when protocol = 'erc721' then 'nft'
             else 'token'
         end,
         case
-            when protocol in ('uniswap_v2', 'sushiswap', 'uniswap_v3', 'curve', 'balancer_v2') then 'liquidity'
+            when protocol in {{ liquidity_protocols() }} then 'liquidity'
             when protocol = 'erc721' then 'nft'
             else 'lending'
         end,

@@ -17,7 +17,7 @@ coins as (
         tokens.asset_id
     from {{ ref('fct_defi_positions') }} as states
     inner join {{ ref('dim_chain_tokens') }} as tokens on states.token_key = tokens.token_key
-    where states.protocol in ('uniswap_v2', 'sushiswap', 'uniswap_v3', 'curve', 'balancer_v2')
+    where states.protocol in {{ liquidity_protocols() }}
 ),
 
 last_read as (
