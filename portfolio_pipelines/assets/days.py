@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, Protocol
 
 import dagster as dg
@@ -75,6 +76,12 @@ def days_of(context: HasWindow) -> list[date]:
     window = context.partition_time_window
     count = (window.end.date() - window.start.date()).days
     return [window.start.date() + timedelta(days=offset) for offset in range(count)]
+
+
+def consecutive(days: Sequence[date]) -> list[list[date]]:
+    """Ascending days, split wherever one is left out."""
+    runs = groupby(enumerate(days), lambda numbered: numbered[1] - timedelta(days=numbered[0]))
+    return [[day for _, day in run] for _, run in runs]
 
 
 def days_with_figures(

@@ -39,7 +39,7 @@ from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.partitions import PartitionWriter, chained, fingerprint
 from portfolio_pipelines.tables import BENCHMARKS, PORTFOLIO_PERFORMANCE, PRICES
 
-METRICS_VERSION = "1"
+METRICS_VERSION = "2"
 COMPARISON_VERSION = "1"
 OF_PAIRS: Final = (
     "benchmark_roi", "beta", "correlation", "tracking_error", "up_capture", "down_capture", "n_obs",

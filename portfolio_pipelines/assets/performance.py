@@ -1,14 +1,13 @@
 """What investments and portfolios were worth at each close. The arithmetic is in `finance`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
 import dagster as dg
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from portfolio_pipelines.assets.days import DAILY, ONE_RUN, days_of
+from portfolio_pipelines.assets.days import DAILY, ONE_RUN, consecutive, days_of
 from portfolio_pipelines.assets.frames import (
     frame_of_investments,
     frame_of_portfolios,
@@ -16,7 +15,7 @@ from portfolio_pipelines.assets.frames import (
     track_record_of,
 )
 from portfolio_pipelines.assets.metadata import OWNERS, column_schema, written
-from portfolio_pipelines.finance.returns import TrackRecord, chain_day
+from portfolio_pipelines.finance.returns import chain_day
 from portfolio_pipelines.finance.valuation import EPOCH, Contributions, Holdings, add_up, prices_by_day, value_day
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
@@ -37,7 +36,7 @@ from portfolio_pipelines.tables import (
 )
 
 INVESTMENTS_VERSION = "1"
-PORTFOLIOS_VERSION = "1"
+PORTFOLIOS_VERSION = "2"
 LEG_COLUMNS = ["user_key", "investment_key", "invested_on", "asset_id", "amount_usd", "quantity"]
 PRICE_COLUMNS = ["asset_id", "date", "close_usd", "last_close_usd", "status", "is_final"]
 
@@ -95,33 +94,38 @@ def portfolio_performance(
     """Each portfolio as the sum of its investments, with its time-weighted return."""
     days = days_of(context)
     made = investments_made(lake, days)
-    rows, computed, last = 0, 0, pl.DataFrame(schema=PORTFOLIO_PERFORMANCE_SCHEMA)
-    track: tuple[date, NDArray[np.int32], TrackRecord] | None = None  # the day it is of, its users, their records
-    contributions: Contributions | None = None
+    rows, last = 0, pl.DataFrame(schema=PORTFOLIO_PERFORMANCE_SCHEMA)
     with database.writer(lake, context.run.run_id) as writer:
+        inputs: dict[date, str] = {}
+        before = writer.inputs(PORTFOLIO_PERFORMANCE, days[0] - timedelta(days=1))
         for day in days:
-            before = day - timedelta(days=1)
-            inputs = portfolio_inputs(writer, day, made[day])
-            if writer.is_current(PORTFOLIO_PERFORMANCE, day, inputs, PORTFOLIOS_VERSION):
-                continue
-            if track is None or track[0] != before:
-                known = lake.read(PORTFOLIO_PERFORMANCE, [before], PORTFOLIO_PERFORMANCE_SCHEMA)
-                track = (before, known["user_key"].to_numpy(), track_record_of(known))
-            if contributions is None:
-                contributions = Contributions.from_legs(
-                    lake.read_table(INVESTMENT_LEGS, INVESTMENT_LEGS_SCHEMA, LEG_COLUMNS)
-                )
-            portfolios = add_up(investments_of(lake.read(INVESTMENT_PERFORMANCE, [day], INVESTMENT_PERFORMANCE_SCHEMA)))
-            users = portfolios.user_key
-            flow_in, flow_out = contributions.on(day, users), np.zeros(len(users))
-            linked = chain_day(
-                track[2].matched(track[1], users), (day - EPOCH).days, portfolios.complete_value_usd, flow_in, flow_out
-            )
-            track = (day, users, linked.track)
-            last = frame_of_portfolios(portfolios, flow_in, flow_out, linked)
-            writer.write(PORTFOLIO_PERFORMANCE, day, last, inputs, PORTFOLIOS_VERSION)
-            rows, computed = rows + last.height, computed + 1
-    return dg.MaterializeResult(metadata=written(last, rows, days_computed=computed))
+            before = inputs[day] = portfolio_inputs(writer, day, made[day], before)
+        changed = [
+            day for day in days if not writer.is_current(PORTFOLIO_PERFORMANCE, day, inputs[day], PORTFOLIOS_VERSION)
+        ]
+        for following in consecutive(changed):
+            for day, portfolios in zip(following, _portfolios(lake, following), strict=True):
+                last = portfolios
+                writer.write(PORTFOLIO_PERFORMANCE, day, last, inputs[day], PORTFOLIOS_VERSION)
+                rows += last.height
+    return dg.MaterializeResult(metadata=written(last, rows, days_computed=len(changed)))
+
+
+def _portfolios(lake: Lake, days: Sequence[date]) -> Iterator[pl.DataFrame]:
+    """Rows of PORTFOLIO_PERFORMANCE_SCHEMA for each of the days, which follow each other."""
+    before = lake.read(PORTFOLIO_PERFORMANCE, [days[0] - timedelta(days=1)], PORTFOLIO_PERFORMANCE_SCHEMA)
+    known, track = before["user_key"].to_numpy(), track_record_of(before)
+    contributions = Contributions.from_legs(lake.read_table(INVESTMENT_LEGS, INVESTMENT_LEGS_SCHEMA, LEG_COLUMNS))
+    valuations = lake.read_each(INVESTMENT_PERFORMANCE, days, INVESTMENT_PERFORMANCE_SCHEMA)
+    for day, valued in zip(days, valuations, strict=True):
+        portfolios = add_up(investments_of(valued))
+        users = portfolios.user_key
+        flow_in, flow_out = contributions.on(day, users), np.zeros(len(users))
+        linked = chain_day(
+            track.matched(known, users), (day - EPOCH).days, portfolios.complete_value_usd, flow_in, flow_out
+        )
+        known, track = users, linked.track
+        yield frame_of_portfolios(portfolios, flow_in, flow_out, linked)
 
 
 def investment_inputs(writer: PartitionWriter, day: date, made: str) -> str:
@@ -129,9 +133,16 @@ def investment_inputs(writer: PartitionWriter, day: date, made: str) -> str:
     return fingerprint(writer.content(PRICES, day), made, writer.content(SUCCESSIONS))
 
 
-def portfolio_inputs(writer: PartitionWriter, day: date, made: str) -> str:
-    """What the portfolios of a day rest on: its valuations, and the track record of the day before."""
-    before = writer.content(PORTFOLIO_PERFORMANCE, day - timedelta(days=1))
+def portfolio_inputs(writer: PartitionWriter, day: date, made: str, before: str) -> str:
+    """What the portfolios of a day rest on: its valuations, and the track record of the day before.
+
+    Args:
+        writer: Knows the valuations of the day.
+        day: The day.
+        made: The fingerprint of `investments_made`.
+        before: These inputs of the day before, `writer.inputs`. They stand for its track record, which follows from
+            them, and are known before it is computed: no day of a range waits until another is encoded.
+    """
     return fingerprint(writer.content(INVESTMENT_PERFORMANCE, day), made, before)
 
 

@@ -4,7 +4,6 @@ Belongs here: reading days in order, null to NaN, user keys to places.
 """
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -25,8 +24,6 @@ from portfolio_pipelines.tables import (
     PRICES_SCHEMA,
 )
 
-READ_AHEAD: Final = 8
-"""Days that are decoded beside the computation."""
 COLUMNS: Final = [
     "user_key", "value_usd", "stale_usd", "missing_usd", "flow_in_usd", "flow_out_usd", "daily_return", "twr_index",
 ]  # fmt: skip
@@ -64,22 +61,12 @@ def read_history(lake: Lake, as_of: Sequence[date], windows: Iterable[int]) -> P
     rows = rows_needed([(day - first).days for day in as_of], windows)
     history = History(len(users), len(calendar), rows)
 
-    def read(day: date) -> DayOfPortfolios | None:
-        if day not in there:
-            return None
-        # One thread a file: two files at once are decoded in half the processor time of one file by all threads.
-        frame = pl.read_parquet(
-            lake.path(PORTFOLIO_PERFORMANCE, day), columns=COLUMNS, hive_partitioning=False, parallel="none"
-        )
-        return _day_of(frame, users)
-
-    with ThreadPoolExecutor(2, thread_name_prefix="history") as threads:
-        for start in range(0, len(calendar), READ_AHEAD):
-            for found in threads.map(read, calendar[start : start + READ_AHEAD]):
-                if found is None:
-                    history.skip()
-                else:
-                    history.add(found)
+    frames = lake.read_each(PORTFOLIO_PERFORMANCE, calendar, PORTFOLIO_PERFORMANCE_SCHEMA, COLUMNS)
+    for day, frame in zip(calendar, frames, strict=True):
+        if day in there:
+            history.add(_day_of(frame, users))
+        else:
+            history.skip()
     return PortfolioHistory(first, users, history)
 
 

@@ -158,7 +158,9 @@ def _changed_inputs(
             and writer.is_current(
                 PORTFOLIO_PERFORMANCE,
                 day,
-                performance.portfolio_inputs(writer, day, made[day]),
+                performance.portfolio_inputs(
+                    writer, day, made[day], writer.inputs(PORTFOLIO_PERFORMANCE, day - timedelta(days=1))
+                ),
                 performance.PORTFOLIOS_VERSION,
             )
         )

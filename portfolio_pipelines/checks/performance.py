@@ -55,13 +55,14 @@ def no_investment_is_lost(
 ) -> dg.AssetCheckResult:
     """Each day of the run has one row for every investment made until then, priced or not."""
     bought = np.sort(_investments_by_day(lake)["invested_on"].cast(pl.Int32).to_numpy())
-    wrong = []
-    for day in days_of(context):
-        keys = lake.read(INVESTMENT_PERFORMANCE, [day], INVESTMENT_PERFORMANCE_SCHEMA, ["user_key", "investment_key"])
+    wrong, days = [], days_of(context)
+    columns = ["user_key", "investment_key"]
+    rows = lake.read_each(INVESTMENT_PERFORMANCE, days, INVESTMENT_PERFORMANCE_SCHEMA, columns)
+    for day, keys in zip(days, rows, strict=True):
         expected = int(np.searchsorted(bought, (day - EPOCH).days, side="right"))
         if keys.height != expected or not rises(keys):
             wrong.append(f"{day}: {keys.height} rows for {expected} investments")
-    details: Details = {"days": len(days_of(context)), "wrong_days": len(wrong), "first": "; ".join(wrong[:MOST_NAMED])}
+    details: Details = {"days": len(days), "wrong_days": len(wrong), "first": "; ".join(wrong[:MOST_NAMED])}
     return verdict(context, database, "investment_performance", "no_investment_is_lost", not wrong, details)
 
 
@@ -93,10 +94,14 @@ def portfolios_are_the_sum_of_their_investments(
 ) -> dg.AssetCheckResult:
     """Value and money invested of each portfolio equal the sum over its investments to the cent, on every day."""
     off, compared, worst = [], 0, 0.0
-    for day in days_of(context):
-        columns = ["user_key", "invested_usd", "value_usd"]
-        parts = lake.read(INVESTMENT_PERFORMANCE, [day], INVESTMENT_PERFORMANCE_SCHEMA, columns)
-        wholes = lake.read(PORTFOLIO_PERFORMANCE, [day], PORTFOLIO_PERFORMANCE_SCHEMA, columns)
+    days, columns = days_of(context), ["user_key", "invested_usd", "value_usd"]
+    both = zip(
+        days,
+        lake.read_each(INVESTMENT_PERFORMANCE, days, INVESTMENT_PERFORMANCE_SCHEMA, columns),
+        lake.read_each(PORTFOLIO_PERFORMANCE, days, PORTFOLIO_PERFORMANCE_SCHEMA, columns),
+        strict=True,
+    )
+    for day, parts, wholes in both:
         difference = largest_difference(parts, wholes)
         compared += wholes.height
         if not math.isfinite(difference):

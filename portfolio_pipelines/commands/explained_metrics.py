@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from portfolio_pipelines.commands.console import CommandError
-from portfolio_pipelines.finance.metrics_conventions import TAIL, daily_rate
+from portfolio_pipelines.finance.metrics_conventions import ROUNDING, TAIL, daily_rate
 
 if TYPE_CHECKING:
     import duckdb
@@ -280,7 +280,7 @@ def _worst(days: Days, count: int) -> list[tuple[str, Value]]:
 
 def _cvar(days: Days, _: Question) -> Worked:
     quantile = np.quantile(days.known, TAIL)
-    tail = days.known[days.known <= quantile]
+    tail = days.known[days.known <= quantile + ROUNDING]
     return (
         "mean of the daily returns up to var_95",
         [("var_95", float(quantile)), ("returns up to it", len(tail)), *_worst(days, len(tail))],

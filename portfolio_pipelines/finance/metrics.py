@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from portfolio_pipelines.finance import metrics_conventions as rules
 from portfolio_pipelines.finance.metrics_history import Flows, History, State
 from portfolio_pipelines.finance.metrics_kernel import (
-    ROUNDING,
     Floats,
     GapReturns,
     Rows,
@@ -131,7 +130,9 @@ def _figures(
     enough = whole & (found.count >= 2)
     reason[whole & ~enough] |= Reason.TOO_FEW_RETURNS
     spread = found.squares - n * mean * mean
-    spread = np.where(spread > ROUNDING * found.squares, spread, 0.0)  # what is left of equal returns is no spread
+    spread = np.where(
+        spread > rules.ROUNDING * found.squares, spread, 0.0
+    )  # what is left of equal returns is no spread
     deviation = np.sqrt(spread / np.maximum(n - 1, 1))
     below = np.sqrt(found.shortfall / n)
     a_year = np.sqrt(rules.DAYS_A_YEAR)

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from portfolio_pipelines.finance.metrics_conventions import LEAST_FOR_TAIL, TAIL
+from portfolio_pipelines.finance.metrics_conventions import LEAST_FOR_TAIL, ROUNDING, TAIL
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int32]
@@ -25,8 +25,6 @@ Rows = NDArray[np.int32]
 BLOCK: Final = 2048
 """Portfolios at once: the 16 kB columns of the recurrence stay in the first-level cache."""
 THREADS: Final = 2
-ROUNDING: Final = 1e-12
-"""An index that lost half and doubled is back, although its last digit differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +229,9 @@ def _tail(returns: Floats, count: Rows) -> tuple[Floats, Floats]:
     with np.errstate(invalid="ignore"):  # nothing but infinity where nothing is known
         quantile = lower + (upper - lower) * (place - below)
     mean = np.cumsum(head, axis=1)[everyone, below] / (below + 1)
-    tied = np.flatnonzero((upper <= quantile) & (above > below))
+    reach = quantile + ROUNDING  # equal returns of different values differ in their last digits
+    tied = np.flatnonzero((upper <= reach) & (above > below))
     if len(tied):  # rows where the next larger return equals the quantile: it belongs to the tail too
-        in_tail = parted[tied] <= quantile[tied, None]
+        in_tail = parted[tied] <= reach[tied, None]
         mean[tied] = np.where(in_tail, parted[tied], 0.0).sum(axis=1) / in_tail.sum(axis=1)
     return quantile, mean

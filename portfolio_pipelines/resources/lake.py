@@ -3,14 +3,21 @@
 What a table means is none of its business.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
 from portfolio_pipelines.resources.files import appears_whole, content_hash, parquet_bytes
+
+READERS: Final = 2
+READ_AHEAD: Final = 4
+"""Days that are decoded beside the work on one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,32 @@ class Lake:
         if not frames:
             return pl.DataFrame(schema=pl.Schema({name: schema[name] for name in wanted}))
         return pl.concat(frames)
+
+    def read_each(
+        self, table: str, days: Iterable[date], schema: pl.Schema, columns: Sequence[str] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Rows of each of the days, one frame for a day without the column `date`, empty where there is no file.
+
+        The next days are decoded beside the caller's work: one thread a file, which takes half the processor time of
+        one file by all threads.
+        """
+        wanted = [name for name in columns or schema.names() if name != "date"]
+        nothing = pl.DataFrame(schema=pl.Schema({name: schema[name] for name in wanted}))
+
+        def read(day: date) -> pl.DataFrame:
+            path = self.path(table, day)
+            if not path.is_file():
+                return nothing
+            return pl.read_parquet(path, columns=wanted, hive_partitioning=False, parallel="none")
+
+        with ThreadPoolExecutor(READERS, thread_name_prefix="lake-read") as threads:
+            ahead: deque[Future[pl.DataFrame]] = deque()
+            for day in days:
+                ahead.append(threads.submit(read, day))
+                if len(ahead) > READ_AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
 
     def replace(self, table: str, day: date, frame: pl.DataFrame) -> tuple[str, bool]:
         """Replace the file of one day by `frame` (without the column `date`), unless it already holds these bytes.
