@@ -56,10 +56,11 @@ def raw_quotes(
     report = market.refresh(days, datetime.now(UTC), log=context.log.info)
     quotes = market.quotes(days)
     by_day = quotes.partition_by("date", as_dict=True)
+    seen = fingerprints_by_day(quotes)
     with database.writer(lake, context.run.run_id) as writer:
         for day in days:
             rows = by_day.get((day,), quotes.clear())
-            writer.write(RAW_QUOTES, day, rows, frame_fingerprint(rows), QUOTES_VERSION)
+            writer.write(RAW_QUOTES, day, rows, seen(day), QUOTES_VERSION)
     outcomes = dict(quotes["outcome"].value_counts().sort("outcome").iter_rows())
     return dg.MaterializeResult(
         metadata=written(quotes, outcomes=outcomes, asked=report.asked, sample_market=report.is_sample)
@@ -85,11 +86,11 @@ def prices_daily(
     """One close an asset and day, with the status that says how far it can be trusted."""
     days = days_of(context)
     overrides = database.overrides()
-    by_day = overrides.partition_by("date", as_dict=True)
+    manual = fingerprints_by_day(overrides)
     with database.writer(lake, context.run.run_id) as writer:
 
         def inputs(day: date) -> str:
-            return price_inputs(writer, day, by_day.get((day,), overrides.clear()), market)
+            return price_inputs(writer, day, manual(day), market)
 
         changed = _first_changed(writer, PRICES, days, inputs, PRICES_VERSION)
         quotes = lake.read(RAW_QUOTES, changed, QUOTES)
@@ -122,17 +123,16 @@ def price_restatements(
     """Closes of closed days that changed afterwards: old, new, when it became known, and the cause."""
     days = days_of(context)
     overrides = database.overrides()
-    by_day = overrides.partition_by("date", as_dict=True)
-    changes = []
+    manual = fingerprints_by_day(overrides)
     with database.writer(lake, context.run.run_id) as writer:
-        for day in days:
-            manual = by_day.get((day,), overrides.clear())
-            inputs = restatement_inputs(writer, day, manual, market)
-            if not writer.is_current(RESTATEMENTS, day, inputs, RESTATEMENTS_VERSION):
-                changes.append(restate(lake.read(RAW_QUOTES, [day], QUOTES), manual, market.policy))
-                writer.write(RESTATEMENTS, day, changes[-1], inputs, RESTATEMENTS_VERSION)
-    found = pl.concat(changes) if changes else pl.DataFrame(schema=RESTATEMENTS_SCHEMA)
-    return dg.MaterializeResult(metadata=written(found, days_computed=len(changes)))
+        inputs = {day: restatement_inputs(writer, day, manual(day), market) for day in days}
+        changed = [day for day in days if not writer.is_current(RESTATEMENTS, day, inputs[day], RESTATEMENTS_VERSION)]
+        of_changed = overrides.filter(pl.col("date").is_in(changed))
+        found = restate(lake.read(RAW_QUOTES, changed, QUOTES), of_changed, market.policy)
+        rows = found.partition_by("date", as_dict=True)
+        for day in changed:
+            writer.write(RESTATEMENTS, day, rows.get((day,), found.clear()), inputs[day], RESTATEMENTS_VERSION)
+    return dg.MaterializeResult(metadata=written(found, days_computed=len(changed)))
 
 
 @dg.asset(
@@ -167,16 +167,26 @@ def benchmarks_daily(
     return dg.MaterializeResult(metadata=written(closes, days_computed=len(changed)))
 
 
-def price_inputs(writer: PartitionWriter, day: date, manual: pl.DataFrame, market: MarketData) -> str:
-    """What the prices of a day rest on: its quotes and overrides, the policy, and what the days before handed on."""
+def fingerprints_by_day(rows: pl.DataFrame) -> Callable[[date], str]:
+    """The fingerprint of the rows of each day, those of days without rows included."""
+    found = {day: frame_fingerprint(of_day) for (day,), of_day in rows.partition_by("date", as_dict=True).items()}
+    nothing = frame_fingerprint(rows.clear())
+    return lambda day: found.get(day, nothing)
+
+
+def price_inputs(writer: PartitionWriter, day: date, manual: str, market: MarketData) -> str:
+    """What the prices of a day rest on: its quotes, the policy, and what the days before handed on.
+
+    `manual` is the fingerprint of its overrides, here and below.
+    """
     policy = fingerprint(market.policy, sorted(market.weekday_assets))
     before = [writer.content(PRICES, day - timedelta(days=back)) for back in range(1, STATE_DAYS + 1)]
-    return fingerprint(writer.content(RAW_QUOTES, day), frame_fingerprint(manual), policy, *before)
+    return fingerprint(writer.content(RAW_QUOTES, day), manual, policy, *before)
 
 
-def restatement_inputs(writer: PartitionWriter, day: date, manual: pl.DataFrame, market: MarketData) -> str:
+def restatement_inputs(writer: PartitionWriter, day: date, manual: str, market: MarketData) -> str:
     """What the restatements of a day rest on."""
-    return fingerprint(writer.content(RAW_QUOTES, day), frame_fingerprint(manual), market.policy)
+    return fingerprint(writer.content(RAW_QUOTES, day), manual, market.policy)
 
 
 def benchmark_inputs(writer: PartitionWriter, day: date) -> str:

@@ -16,7 +16,7 @@ from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.ledger_rules import LedgerRules
 from portfolio_pipelines.resources.market_data import SAMPLE, MarketData
-from portfolio_pipelines.resources.partitions import PartitionWriter, frame_fingerprint
+from portfolio_pipelines.resources.partitions import PartitionWriter
 from portfolio_pipelines.tables import (
     BENCHMARKS,
     INVESTMENT_PERFORMANCE,
@@ -128,25 +128,21 @@ def _changed_inputs(
     """
     from portfolio_pipelines.assets import performance, prices
 
-    quotes = market.quotes(days)
-    by_day = quotes.partition_by("date", as_dict=True)
-    overrides = database.overrides()
-    manual = overrides.partition_by("date", as_dict=True)
+    seen = prices.fingerprints_by_day(market.quotes(days))
+    manual = prices.fingerprints_by_day(database.overrides())
     made = performance.investments_made(lake, days)
 
     def is_current(day: date) -> bool:
-        seen = frame_fingerprint(by_day.get((day,), quotes.clear()))
-        corrections = manual.get((day,), overrides.clear())
         return (
-            writer.is_current(RAW_QUOTES, day, seen, prices.QUOTES_VERSION)
+            writer.is_current(RAW_QUOTES, day, seen(day), prices.QUOTES_VERSION)
             and writer.is_current(
                 RESTATEMENTS,
                 day,
-                prices.restatement_inputs(writer, day, corrections, market),
+                prices.restatement_inputs(writer, day, manual(day), market),
                 prices.RESTATEMENTS_VERSION,
             )
             and writer.is_current(
-                PRICES, day, prices.price_inputs(writer, day, corrections, market), prices.PRICES_VERSION
+                PRICES, day, prices.price_inputs(writer, day, manual(day), market), prices.PRICES_VERSION
             )
             and writer.is_current(BENCHMARKS, day, prices.benchmark_inputs(writer, day), prices.BENCHMARKS_VERSION)
             and writer.is_current(

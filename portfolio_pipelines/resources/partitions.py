@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import polars as pl
 
+from portfolio_pipelines.resources.files import content_hash, parquet_bytes
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.tables import PARTITION_LOG_SCHEMA
 
 FLUSH_EVERY = 100
-MOST_PENDING = 4  # frames held in memory until they are written
+MOST_PENDING = 6  # frames held in memory until they are written
+WRITERS = 3  # one waits for the disk while two encode
 ABSENT = "absent"
 WHOLE = "all"
 """The partition name of a table without days."""
@@ -44,7 +47,8 @@ class PartitionRecord:
 class _Pending:
     """A partition that is being encoded and written in the background."""
 
-    content: Future[str]
+    content: Future[str]  # known once it is encoded
+    placed: Future[None]
     input_hash: str
     code_version: str
 
@@ -66,7 +70,7 @@ class PartitionWriter:
     save: Callable[[pl.DataFrame], None]
     _unsaved: list[dict[str, object]] = field(default_factory=list)
     _pending: dict[tuple[str, str], _Pending] = field(default_factory=dict)
-    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="lake"))
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WRITERS, thread_name_prefix="lake"))
 
     @staticmethod
     def records_of(log: pl.DataFrame) -> dict[tuple[str, str], PartitionRecord]:
@@ -75,7 +79,14 @@ class PartitionWriter:
         return {(row[0], row[1]): PartitionRecord(*row[2:]) for row in columns.iter_rows()}
 
     def content(self, table: str, day: date | None = None, chain: str | None = None) -> str:
-        """Fingerprint of what a partition holds; ABSENT when it was never written or its file is gone."""
+        """Fingerprint of what a partition holds; ABSENT when it was never written or its file is gone.
+
+        Of one that is being written it is known before the file has reached the disk. Should that fail, the run does,
+        and whatever rests on this content finds it missing.
+        """
+        pending = self._pending.get((table, partition_name(day, chain)))
+        if pending is not None:
+            return pending.content.result()
         record = self._record(table, day, chain)
         return record.content_hash if record else ABSENT
 
@@ -108,8 +119,11 @@ class PartitionWriter:
         self._settle(key)
         while len(self._pending) >= MOST_PENDING:
             self._settle(next(iter(self._pending)))
-        content = self._pool.submit(self._put, table, day, chain, frame)
-        self._pending[key] = _Pending(content, input_hash, code_version)
+        content: Future[str] = Future()
+        if day is not None and chain is None:
+            frame = frame.drop("date", strict=False)
+        placed = self._pool.submit(self._put, self.lake.path(table, day, chain), frame, content)
+        self._pending[key] = _Pending(content, placed, input_hash, code_version)
         if len(self._unsaved) >= FLUSH_EVERY:
             self._save()
 
@@ -128,14 +142,14 @@ class PartitionWriter:
         finally:
             self._pool.shutdown()
 
-    def _put(self, table: str, day: date | None, chain: str | None, frame: pl.DataFrame) -> str:
-        if day is None:
-            content, _ = self.lake.replace_table(table, frame)
-        elif chain is None:
-            content, _ = self.lake.replace(table, day, frame)
-        else:
-            content, _ = self.lake.replace_chain(table, day, chain, frame)
-        return content
+    def _put(self, path: Path, frame: pl.DataFrame, content: Future[str]) -> None:
+        try:
+            data = parquet_bytes(frame)
+            content.set_result(content_hash(data))
+        except BaseException as error:  # who waits for the content would wait for ever
+            content.set_exception(error)
+            raise
+        self.lake.place(path, data)
 
     def _record(self, table: str, day: date | None, chain: str | None = None) -> PartitionRecord | None:
         key = (table, partition_name(day, chain))
@@ -147,6 +161,7 @@ class PartitionWriter:
         pending = self._pending.pop(key, None)
         if pending is None:
             return
+        pending.placed.result()
         record = PartitionRecord(pending.code_version, pending.input_hash, pending.content.result())
         self.records[key] = record
         self._unsaved.append(
