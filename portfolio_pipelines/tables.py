@@ -148,7 +148,7 @@ PORTFOLIO_PERFORMANCE_SCHEMA: Final = columns(
         "flow_out_usd": pl.Float64,
         "daily_return": pl.Float64,
         "twr_index": pl.Float64,  # 1.0 before the first day of the track record; null on incomplete days
-        "track_index": pl.Float64,  # state of the chain: index, worth and day of the last complete day
+        "track_index": pl.Float64,  # where there is no index: that of the last complete day, its worth and date
         "track_value_usd": pl.Float64,
         "track_date": pl.Date,
         "track_inflow_usd": pl.Float64,  # flows since then

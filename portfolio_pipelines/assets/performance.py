@@ -113,8 +113,9 @@ def portfolio_performance(
 
 def _portfolios(lake: Lake, days: Sequence[date]) -> Iterator[pl.DataFrame]:
     """Rows of PORTFOLIO_PERFORMANCE_SCHEMA for each of the days, which follow each other."""
-    before = lake.read(PORTFOLIO_PERFORMANCE, [days[0] - timedelta(days=1)], PORTFOLIO_PERFORMANCE_SCHEMA)
-    known, track = before["user_key"].to_numpy(), track_record_of(before)
+    day_before = days[0] - timedelta(days=1)
+    before = lake.read(PORTFOLIO_PERFORMANCE, [day_before], PORTFOLIO_PERFORMANCE_SCHEMA)
+    known, track = before["user_key"].to_numpy(), track_record_of(before, day_before)
     contributions = Contributions.from_legs(lake.read_table(INVESTMENT_LEGS, INVESTMENT_LEGS_SCHEMA, LEG_COLUMNS))
     valuations = lake.read_each(INVESTMENT_PERFORMANCE, days, INVESTMENT_PERFORMANCE_SCHEMA)
     for day, valued in zip(days, valuations, strict=True):

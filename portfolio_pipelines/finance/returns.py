@@ -68,21 +68,20 @@ class TrackRecord:
 
     def matched(self, known: NDArray[np.int32], wanted: NDArray[np.int32]) -> "TrackRecord":
         """The records of the portfolios `wanted`, where this record's are `known` (both sorted); others start new."""
-        if not len(known):
+        if np.array_equal(known, wanted):
+            return self
+        if not len(known) or not len(wanted):
             return TrackRecord.new(len(wanted))
-        place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-        there = known[place] == wanted
-        at = place[there]
-        new = TrackRecord.new(len(wanted))
-        for array, old in (
-            (new.index, self.index),
-            (new.value_usd, self.value_usd),
-            (new.day, self.day),
-            (new.inflow_usd, self.inflow_usd),
-            (new.outflow_usd, self.outflow_usd),
-        ):
-            array[there] = old[at]
-        return new
+        places = np.full(max(known[-1], wanted[-1]) + 1, -1, np.int32)  # keys are small: a search takes far longer
+        places[known] = np.arange(len(known))
+        place = places[wanted]
+        others = np.flatnonzero(place < 0)
+        new = TrackRecord.new(len(others))
+        index, value, day = self.index[place], self.value_usd[place], self.day[place]
+        inflow, outflow = self.inflow_usd[place], self.outflow_usd[place]
+        index[others], value[others], day[others] = new.index, new.value_usd, new.day
+        inflow[others], outflow[others] = new.inflow_usd, new.outflow_usd
+        return TrackRecord(index, value, day, inflow, outflow)
 
 
 @dataclass(frozen=True, slots=True)

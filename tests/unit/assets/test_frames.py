@@ -71,17 +71,25 @@ def test_no_investment_at_all_is_an_empty_frame_with_every_column() -> None:
 
 
 def test_a_track_record_is_handed_on_through_the_lake_unchanged() -> None:
-    day, nothing = (date(2024, 3, 1) - EPOCH).days, np.zeros(3)
+    today, nothing = date(2024, 3, 1), np.zeros(3)
+    day = (today - EPOCH).days
     first = chain_day(TrackRecord.new(3), day, np.array([100.0, NAN, 50.0]), np.array([100.0, 100.0, 50.0]), nothing)
     frame = frame_of_portfolios(portfolios([100.0, NAN, 50.0]), np.array([100.0, 100.0, 50.0]), nothing, first)
     assert frame.schema == without_date(PORTFOLIO_PERFORMANCE_SCHEMA)
-    read = track_record_of(frame)
+    read = track_record_of(frame, today)
     for name in TrackRecord.__slots__:
         assert_array_equal(getattr(first.track, name), getattr(read, name), err_msg=name)
     tomorrow = np.array([110.0, 90.0, NAN])
     direct, through = (chain_day(track, day + 1, tomorrow, nothing, nothing) for track in (first.track, read))
     assert_array_equal(direct.daily_return, through.daily_return)
     assert_array_equal(direct.twr_index, through.twr_index)
+    second = frame_of_portfolios(portfolios([110.0, 90.0, NAN]), nothing, nothing, through)
+    carried = second.select("track_index", "track_value_usd", "track_date", "track_inflow_usd", "track_outflow_usd")
+    assert carried.row(0) == carried.row(1) == (None,) * 5, "a complete day says itself where its chain stands"
+    assert carried.row(2) == (1.0, 50.0, today, 0.0, 0.0)
+    after = track_record_of(second, date(2024, 3, 2))
+    for name in TrackRecord.__slots__:
+        assert_array_equal(getattr(through.track, name), getattr(after, name), err_msg=name)
 
 
 def test_a_portfolio_that_was_never_complete_has_no_day_of_a_track_record() -> None:
@@ -92,5 +100,5 @@ def test_a_portfolio_that_was_never_complete_has_no_day_of_a_track_record() -> N
 
 
 def test_no_portfolio_is_an_empty_track_record() -> None:
-    empty = track_record_of(pl.DataFrame(schema=PORTFOLIO_PERFORMANCE_SCHEMA))
+    empty = track_record_of(pl.DataFrame(schema=PORTFOLIO_PERFORMANCE_SCHEMA), date(2024, 3, 1))
     assert len(empty.day) == 0
