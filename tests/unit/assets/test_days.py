@@ -7,7 +7,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portfolio_pipelines.assets.days import UtcDays
+from portfolio_pipelines.assets.days import UtcDays, consecutive
 
 DAYS = st.dates(min_value=date(2009, 1, 3), max_value=date(2023, 12, 31))
 
@@ -46,3 +46,10 @@ def test_a_time_that_is_asked_for_counts() -> None:
     asked = datetime(2024, 3, 5, 1, tzinfo=UTC)
     found = UtcDays(date(2024, 3, 1)).get_partition_keys(current_time=asked)
     assert list(found) == [str(date(2024, 3, 1) + timedelta(days=offset)) for offset in range(5)]
+
+
+def test_days_are_split_where_one_is_left_out() -> None:
+    first = date(2024, 2, 28)
+    days = [first + timedelta(days=n) for n in (0, 1, 2, 4, 7, 8)]
+    assert consecutive(days) == [days[:3], days[3:4], days[4:]]
+    assert consecutive([]) == []

@@ -61,6 +61,33 @@ def test_a_file_without_a_wanted_column_is_an_error(lake: Lake) -> None:
         lake.read(TABLE, [DAY], SCHEMA)
 
 
+def test_a_column_that_only_some_files_have_is_passed_over_unless_it_is_wanted(lake: Lake) -> None:
+    days = [DAY + timedelta(days=n) for n in range(2)]
+    lake.replace(TABLE, days[0], ROWS.with_columns(later=pl.lit("new")))
+    lake.replace(TABLE, days[1], ROWS)
+    assert lake.read(TABLE, days, SCHEMA)["name"].to_list() == ["a", "b", "a", "b"]
+    with pytest.raises(pl.exceptions.PolarsError, match="later"):
+        lake.read(TABLE, days, pl.Schema({**SCHEMA, "later": pl.String()}))
+
+
+def test_a_home_whose_name_looks_like_a_partition_or_a_pattern_is_read_all_the_same(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "env=prod" / "date=old" / "[a]*")
+    days = [DAY + timedelta(days=n) for n in range(3)]
+    for day, rows in zip(days, [ROWS, ROWS.clear(), ROWS.head(1)], strict=True):
+        lake.replace(TABLE, day, rows)
+    assert lake.read(TABLE, days, SCHEMA)["date"].to_list() == [days[0], days[0], days[2]]
+
+
+def test_days_are_read_one_by_one_in_the_order_asked_for_also_many_and_absent_ones(lake: Lake) -> None:
+    days = [DAY + timedelta(days=n) for n in range(25)]
+    for number, day in enumerate(days[:20]):
+        lake.replace(TABLE, day, ROWS.with_columns(usd=pl.lit(float(number))))
+    frames = list(lake.read_each(TABLE, reversed(days), SCHEMA))
+    assert [frame["usd"].to_list() for frame in frames] == [[]] * 5 + [[float(n)] * 2 for n in reversed(range(20))]
+    assert all(frame.schema == {"name": pl.String, "usd": pl.Float64} for frame in frames)
+    assert next(lake.read_each(TABLE, days, SCHEMA, ["date", "usd"])).columns == ["usd"]
+
+
 def test_replacing_a_day_replaces_it_whole(lake: Lake) -> None:
     lake.replace(TABLE, DAY, ROWS)
     lake.replace(TABLE, DAY, ROWS.head(1))

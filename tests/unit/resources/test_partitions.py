@@ -1,9 +1,13 @@
+import os
 from datetime import date, timedelta
 from pathlib import Path
+from threading import Event
 
 import polars as pl
 import pytest
 
+from portfolio_pipelines.resources import partitions
+from portfolio_pipelines.resources.files import content_hash
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.partitions import (
     ABSENT,
@@ -63,6 +67,7 @@ def test_a_partition_whose_file_was_deleted_is_not_current_and_holds_nothing(
     writer: PartitionWriter, lake: Lake
 ) -> None:
     writer.write(TABLE, DAY, ROWS, "inputs", "1")
+    writer.flush()
     assert writer.content(TABLE, DAY) != ABSENT
     lake.path(TABLE, DAY).unlink()
     assert not writer.is_current(TABLE, DAY, "inputs", "1")
@@ -74,6 +79,40 @@ def test_content_tells_other_rows_apart_and_equal_rows_not(writer: PartitionWrit
         writer.write(TABLE, DAY + timedelta(days=offset), rows, f"inputs {offset}", "1")
     first, same, other = (writer.content(TABLE, DAY + timedelta(days=n)) for n in range(3))
     assert first == same != other
+
+
+def test_what_a_partition_holds_is_known_before_its_file_has_reached_the_disk(
+    writer: PartitionWriter, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_sync, sync = Event(), os.fsync
+
+    def wait_and_sync(descriptor: int) -> None:
+        assert may_sync.wait(60), "nobody let the disk go on"
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", wait_and_sync)
+    writer.write(TABLE, DAY, ROWS, "inputs", "1")
+    early = writer.content(TABLE, DAY)
+    assert not lake.path(TABLE, DAY).exists()
+    may_sync.set()
+    writer.flush()
+    assert early == writer.content(TABLE, DAY) == content_hash(lake.path(TABLE, DAY).read_bytes())
+
+
+def test_rows_that_cannot_be_encoded_are_an_error_and_nobody_waits_for_their_content(
+    writer: PartitionWriter, monkeypatch: pytest.MonkeyPatch, log: Log
+) -> None:
+    def refuse(_: pl.DataFrame) -> bytes:
+        msg = "no such type"
+        raise TypeError(msg)
+
+    monkeypatch.setattr(partitions, "parquet_bytes", refuse)
+    writer.write(TABLE, DAY, ROWS, "inputs", "1")
+    with pytest.raises(TypeError, match="no such type"):
+        writer.content(TABLE, DAY)
+    with pytest.raises(TypeError, match="no such type"):
+        writer.close()
+    assert log.rows.is_empty()
 
 
 def test_what_is_written_can_be_read_once_it_is_flushed(writer: PartitionWriter, lake: Lake, log: Log) -> None:
