@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from portfolio_pipelines.resources.dbt_build import DbtProject, NodeResult, first_rows
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.lake_views import Partition, create_views, drop_views, read_partitions
-from portfolio_pipelines.resources.warehouse_spare import WORTH_KEEPING, Spare, costs_less_than_a_copy
+from portfolio_pipelines.resources.warehouse_spare import WORTH_KEEPING, Spare, bring_up, costs_less_than_comparing
 from portfolio_pipelines.resources.warehouse_state import (
     PARTITION_COLUMNS,
     WarehouseState,
@@ -205,20 +205,21 @@ class Warehouse:
         changed: Sequence[tuple[str, str]],
         partitions: Mapping[tuple[str, str], Partition],
     ) -> WarehouseState:
-        """A file to build on: the spare where that is cheaper, else a copy of the present one. What it remembers."""
+        """A file to build on: the spare, as it is or brought up to the present file, else a copy. What it remembers."""
         self._clear()
         spare = read_state(self.spare.path) if self.spare.path.is_file() else WarehouseState()
         missing = changed_partitions(spare.partitions, partitions)
-        worthwhile = spare.code_hash == before.code_hash and costs_less_than_a_copy(
+        as_it_is = spare.code_hash == before.code_hash and costs_less_than_comparing(
             self.project.manifest(), before.results, _sources(missing), _sources(changed), self.path.stat().st_size
         )
-        if worthwhile and self.spare.take(self.build_path, self.path):
+        taken = self.spare.path.is_file() and self.spare.take(self.build_path, self.path)
+        if taken and as_it_is:
             self.project.load()
             return spare
-        with ThreadPoolExecutor(max_workers=1) as thread:  # gigabytes are copied while dbt is imported
-            copied = thread.submit(shutil.copyfile, self.path, self.build_path)
+        with ThreadPoolExecutor(max_workers=1) as thread:  # gigabytes are compared, or copied, while dbt is imported
+            brought = thread.submit(bring_up if taken else shutil.copyfile, self.path, self.build_path)
             self.project.load()
-            copied.result()
+            brought.result()
         return before
 
     def _clear(self) -> None:
