@@ -130,9 +130,8 @@ def _figures(
     enough = whole & (found.count >= 2)
     reason[whole & ~enough] |= Reason.TOO_FEW_RETURNS
     spread = found.squares - n * mean * mean
-    spread = np.where(
-        spread > rules.ROUNDING * found.squares, spread, 0.0
-    )  # what is left of equal returns is no spread
+    # What is left of equal returns is no spread.
+    spread = np.where(spread > rules.ROUNDING * found.squares, spread, 0.0)
     deviation = np.sqrt(spread / np.maximum(n - 1, 1))
     below = np.sqrt(found.shortfall / n)
     a_year = np.sqrt(rules.DAYS_A_YEAR)

@@ -31,7 +31,7 @@ LEAST_PAIRS: Final = 10
 TAIL: Final = 0.05
 """Value at risk and expected shortfall speak of the worst 5 % of days."""
 ROUNDING: Final = 1e-12
-"""Relative; what one figure computed twice may differ by. An index that lost half and doubled is back."""
+"""What one figure of about 1, computed in two ways, may differ by. An index that lost half and doubled is back."""
 CALMAR_WINDOW: Final = 365
 """The Calmar ratio divides a year's return by its drawdown, so it exists over a year only."""
 LEAST_CONTRIBUTED_USD: Final = 1.0

@@ -43,6 +43,34 @@ def test_a_range_of_partitions_is_recorded_by_one_run(instance: dg.DagsterInstan
     assert len(instance.get_materialized_partitions(something.key)) == 91
 
 
+def test_materialisations_of_a_batch_come_back_each_with_its_own_partition_metadata_and_tags(
+    instance: dg.DagsterInstance,
+) -> None:
+    partitions = ["2024-01-01", "2024-01-02", "2024-01-03"]
+    text = 'a "quote", it\'s a \\ and a {brace},\nNULL and a newline: '
+
+    @dg.asset(partitions_def=dg.DailyPartitionsDefinition("2024-01-01"), backfill_policy=dg.BackfillPolicy.single_run())
+    def described(context: dg.AssetExecutionContext) -> None:
+        for partition in context.partition_keys:
+            context.log_event(
+                dg.AssetMaterialization(
+                    described.key, partition=partition, metadata={"text": text + partition}, tags={"day": partition}
+                )
+            )
+
+    tags = {"dagster/asset_partition_range_start": partitions[0], "dagster/asset_partition_range_end": partitions[-1]}
+    assert dg.materialize([described], instance=instance, tags=tags).success
+    records = instance.fetch_materializations(described.key, limit=100).records
+    told = {
+        record.partition_key: (record.asset_materialization.metadata["text"].value, record.asset_materialization.tags)
+        for record in records
+        if record.asset_materialization is not None and "text" in record.asset_materialization.metadata
+    }
+    assert {key: value for key, (value, _) in told.items()} == {day: text + day for day in partitions}
+    assert {key: tags["day"] for key, (_, tags) in told.items() if tags} == {day: day for day in partitions}
+    assert len({record.storage_id for record in records}) == len(records)
+
+
 def test_a_connection_that_broke_is_replaced_without_an_error(
     instance: dg.DagsterInstance, empty_database: sa.Engine
 ) -> None:
