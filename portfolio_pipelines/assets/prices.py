@@ -56,11 +56,10 @@ def raw_quotes(
     report = market.refresh(days, datetime.now(UTC), log=context.log.info)
     quotes = market.quotes(days)
     by_day = quotes.partition_by("date", as_dict=True)
-    seen = fingerprints_by_day(quotes)
     with database.writer(lake, context.run.run_id) as writer:
         for day in days:
             rows = by_day.get((day,), quotes.clear())
-            writer.write(RAW_QUOTES, day, rows, seen(day), QUOTES_VERSION)
+            writer.write(RAW_QUOTES, day, rows, frame_fingerprint(rows), QUOTES_VERSION)
     outcomes = dict(quotes["outcome"].value_counts().sort("outcome").iter_rows())
     return dg.MaterializeResult(
         metadata=written(quotes, outcomes=outcomes, asked=report.asked, sample_market=report.is_sample)
