@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
 from portfolio_pipelines.database import embedded
+from portfolio_pipelines.database.pooling import replace_broken_connections
 from portfolio_pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,13 +58,13 @@ def external_url(text: str) -> URL:
 
 def create_engine(url: URL) -> sa.Engine:
     """An engine that speaks UTC and names itself in pg_stat_activity. Connects when first used."""
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
         pool_size=2,
         max_overflow=8,
-        pool_pre_ping=True,  # the embedded server restarts when BI is let in
         connect_args={"application_name": "portfolio", "options": "-c timezone=UTC", "connect_timeout": 10},
     )
+    return replace_broken_connections(engine)
 
 
 def connect(settings: Settings) -> sa.Engine:
