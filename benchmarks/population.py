@@ -38,10 +38,11 @@ class Population:
         return known + [f"file:C{number:03d}" for number in range(ASSETS - len(known))]
 
     def closes(self, extra_days: int = 0) -> np.ndarray:
-        """Prices of shape (days + extra_days, assets): seeded random walks."""
+        """Prices of shape (days + extra_days, assets): seeded random walks, which further days only continue."""
         rng = np.random.default_rng(self.seed)
+        levels = rng.uniform(-5, 9, ASSETS)
         moves = rng.normal(0, 0.03, (self.days + extra_days, ASSETS))
-        return np.exp(rng.uniform(-5, 9, ASSETS) + np.cumsum(moves, axis=0))
+        return np.exp(levels + np.cumsum(moves, axis=0))
 
     def legs(self) -> pl.DataFrame:
         """Columns user_key, investment_key, invested_on, asset_id, amount_usd, quantity; sorted by the keys."""

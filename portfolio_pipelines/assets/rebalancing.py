@@ -150,8 +150,7 @@ def rebalancing_plans(
 
 def targets_changed(lake: Lake, database: Database) -> bool:
     """Whether the lake's copies of strategies and of decisions about plans are not what the database says now."""
-    records = PartitionWriter.records_of(database.partition_log())
-    writer = PartitionWriter(lake, "", records, lambda _rows: None)
+    writer = PartitionWriter(lake, "", database.partition_log, lambda _rows: None)
     targets, plans = _state(database, TARGETS_STATE), plans_frame(database.engine)
     known = lake.read_table(REBALANCING_PLANS, REBALANCING_PLANS_SCHEMA)
     has_targets = not targets_frame(database.engine).is_empty() or lake.path(ALLOCATION_TARGETS).is_file()

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-import polars as pl
-
 from portfolio_pipelines.assets import chain_core
 from portfolio_pipelines.assets.chain_works import watched_chains
 from portfolio_pipelines.assets.onchain_reading import AT_CLOSE, PARTLY_AT_CLOSE
@@ -66,8 +64,7 @@ def chain_days_between(
 
 def chain_tables_changed(lake: Lake, database: Database, connections: ChainConnections) -> bool:
     """Whether the lake's copies of wallets, chains and tokens are not what people say now."""
-    records = PartitionWriter.records_of(database.partition_log())
-    writer = PartitionWriter(lake, "", records, lambda _rows: None)
+    writer = PartitionWriter(lake, "", database.partition_log, lambda _rows: None)
     return any(
         not writer.is_current(chain_core.TABLES[name][0], None, frame_fingerprint(frame), chain_core.CODE_VERSION)
         for name, frame in chain_core.core_frames(database, connections).items()
@@ -91,7 +88,7 @@ def _is_due(day: date, today: date, known: str | None) -> bool:
 
 
 def _made_from(database: Database) -> dict[tuple[date, str], str]:
-    log = database.partition_log().filter(pl.col("table") == CHAIN_READS).select("partition", "input_hash")
+    log = database.partition_log(CHAIN_READS).select("partition", "input_hash")
     found = {}
     for partition, input_hash in log.iter_rows():
         day, _, chain = partition.partition("/")

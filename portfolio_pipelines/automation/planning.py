@@ -76,7 +76,7 @@ def make_plan(
     if only_missing or not days:
         return Plan(missing, [], newest)
     looked_at = [*days, *_until(days[-1], newest or days[-1])]
-    writer = PartitionWriter(lake, "", PartitionWriter.records_of(database.partition_log()), lambda _rows: None)
+    writer = PartitionWriter(lake, "", database.partition_log, lambda _rows: None)
     changed = _changed_operational(writer, database, looked_at) or sorted(
         {
             *_changed_inputs(writer, lake, market, database, looked_at),

@@ -36,6 +36,9 @@ EXACT_UPTO: Final = 8
 IDLE_PRICE: Final = 0.5
 """What a USD of new money costs that is not invested: more than any slippage, less than a broken band."""
 
+_LEFT_OUT: Final = CENT / 4
+"""What may be left outside a band: a trade of less than a cent is none, and a cent outside is inside."""
+
 
 class NoPlanError(RuntimeError):
     """The solver found no plan within its time; the message says what it said."""
@@ -192,7 +195,9 @@ def _solve(wishes: Wishes, edges: Edges | None, *, is_soft: bool) -> tuple[Float
     trades = np.where(np.abs(trades) < CENT / 2, 0.0, trades)
     if not is_soft and not _is_inside(wishes, trades):
         return None
-    return trades, float(result.fun)
+    flags = slice(2 * pieces * count, (2 * pieces + 2) * count)
+    untraded = np.tile(trades == 0, 2)  # what was solved as a trade of less than a cent is none, and is not paid for
+    return trades, float(result.fun - (program.cost[flags] * result.x[flags])[untraded].sum())
 
 
 def _is_inside(wishes: Wishes, trades: Floats) -> bool:
@@ -262,11 +267,11 @@ class _Program:
         blocks: list[_Block] = []
         if edges is None:
             everywhere = np.full(n, worth)
-            blocks.append(([*into, (everywhere, -share_low)], -wishes.values, free))
-            blocks.append(([*into, (everywhere, -share_high)], -free, -wishes.values))
+            blocks.append(([*into, (everywhere, -share_low)], -wishes.values - _LEFT_OUT, free))
+            blocks.append(([*into, (everywhere, -share_high)], -free, _LEFT_OUT - wishes.values))
         else:
-            blocks.append(([*into, (short, one)], edges[0] - wishes.values, free))
-            blocks.append(([*into, (above, -one)], -free, edges[1] - wishes.values))
+            blocks.append(([*into, (short, one)], edges[0] - wishes.values - _LEFT_OUT, free))
+            blocks.append(([*into, (above, -one)], -free, edges[1] - wishes.values + _LEFT_OUT))
         for side, flag, largest in ((sold, is_sold, most_sold), (bought, is_bought, most_bought)):
             amount = [(side[k], one) for k in range(pieces)]
             blocks.append(([*amount, (flag, -largest)], -free, zero))

@@ -75,7 +75,9 @@ class EventLog(_Pooled, PostgresEventLogStorage):
         return table_name in self._tables_seen
 
     def prepare_insert_event_batch(self, events: Sequence[EventLogEntry]) -> Any:
-        """One statement with an array for each column: values of each event would take longer to compile."""
+        """One statement with an array for each column: values of each of many events would take longer to compile."""
+        if len(events) == 1:
+            return self.prepare_insert_event(events[0])
         rows = [self._event_to_row(event) for event in events]
         columns = [SqlEventLogStorageTable.c[name] for name in rows[0]]
         arrays = [bindparam(None, [row[column.name] for row in rows], type_=ARRAY(column.type)) for column in columns]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 import polars as pl
@@ -93,8 +93,8 @@ class Database:
         query = """
             select asset_id, min(day) as invested_on
             from (
-                select asset_id, (invested_at at time zone 'UTC')::date as day
-                from app.investment_legs where superseded_at is null
+                select asset_id, (min(invested_at) at time zone 'UTC')::date as day
+                from app.investment_legs where superseded_at is null group by asset_id
                 union all
                 select asset_id, (v.at at time zone 'UTC')::date
                 from app.transaction_versions v
@@ -166,9 +166,9 @@ class Database:
         """All price overrides, schema `consensus.OVERRIDES`."""
         return load_overrides(self.engine).select(OVERRIDES.names()).cast(OVERRIDES)
 
-    def partition_log(self) -> pl.DataFrame:
-        """What is known of every partition, PARTITION_LOG_SCHEMA."""
-        return load_partition_log(self.engine)
+    def partition_log(self, table: str | None = None) -> pl.DataFrame:
+        """What is known of every partition, of one table when `table` is given: PARTITION_LOG_SCHEMA."""
+        return load_partition_log(self.engine, table)
 
     @contextmanager
     def writer(self, lake: Lake, run_id: str, lock: int = WRITER_LOCK) -> Iterator[PartitionWriter]:
@@ -182,8 +182,7 @@ class Database:
         with self.engine.connect() as connection:
             connection.execute(sa.text("select pg_advisory_lock(:lock)"), {"lock": lock})
             connection.commit()
-            records = PartitionWriter.records_of(self.partition_log())
-            writer = PartitionWriter(lake, run_id, records, lambda rows: record_partitions(self.engine, rows))
+            writer = PartitionWriter(lake, run_id, self.partition_log, partial(record_partitions, self.engine))
             try:
                 yield writer
             finally:

@@ -159,6 +159,7 @@ class DbtProject:
     def _write_profile(self) -> None:
         settings = {
             "memory_limit": self.memory,
+            "checkpoint_threshold": "1GB",  # once, when it is done: the file of a killed build is thrown away
             "preserve_insertion_order": False,  # parallel inserts; rows have no order anyway
         }
         output = {

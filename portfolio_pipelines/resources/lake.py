@@ -3,6 +3,7 @@
 What a table means is none of its business.
 """
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,11 +44,16 @@ class Lake:
 
     def days(self, table: str) -> set[date]:
         """The days that have a file."""
-        return {
-            date.fromisoformat(folder.name.removeprefix("date="))
-            for folder in (self.root / table).glob("date=*")
-            if (folder / "data.parquet").is_file()
-        }
+        try:
+            folders = os.scandir(self.root / table)
+        except FileNotFoundError:
+            return set()
+        with folders:  # asked dozens of times in a run: paths as objects would take three times as long
+            return {
+                date.fromisoformat(folder.name.removeprefix("date="))
+                for folder in folders
+                if folder.name.startswith("date=") and os.path.isfile(f"{folder.path}/data.parquet")  # noqa: PTH113
+            }
 
     def chain_days(self, table: str) -> set[tuple[date, str]]:
         """The (day, chain) that have a file."""

@@ -3,8 +3,9 @@
 Belongs here: which files a core table consists of, whether they changed. What is made of them is dbt's business.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -133,17 +134,19 @@ def read_partitions(lake: Lake, known: Mapping[tuple[str, str], Partition]) -> d
     The hash is that of the file itself, not the one the partition log remembers, so that a file and its log entry
     cannot disagree. A file whose size and time are those of `known` is not read again.
     """
-
-    def look(item: tuple[str, str, Path]) -> Partition:
-        table_name, partition, path = item
-        stat = path.stat()
-        before = known.get((table_name, partition))
-        if before and (before.size, before.modified_ns) == (stat.st_size, stat.st_mtime_ns):
-            return before
-        return Partition(table_name, partition, _hash(table_name, path), stat.st_size, stat.st_mtime_ns)
-
+    found: dict[tuple[str, str], Partition | Future[Partition]] = {}
     with ThreadPoolExecutor(max_workers=4) as threads:  # hashing releases the interpreter
-        return {found.key: found for found in threads.map(look, _files(lake))}
+        for table_name, partition, path in _files(lake):
+            stat, before = path.stat(), known.get((table_name, partition))
+            if before and (before.size, before.modified_ns) == (stat.st_size, stat.st_mtime_ns):
+                found[before.key] = before
+            else:
+                found[table_name, partition] = threads.submit(_read_partition, table_name, partition, path, stat)
+    return {key: part if isinstance(part, Partition) else part.result() for key, part in found.items()}
+
+
+def _read_partition(table_name: str, partition: str, path: Path, stat: os.stat_result) -> Partition:
+    return Partition(table_name, partition, _hash(table_name, path), stat.st_size, stat.st_mtime_ns)
 
 
 def create_views(connection: "duckdb.DuckDBPyConnection", lake: Lake) -> None:

@@ -60,23 +60,18 @@ class PartitionWriter:
     Args:
         lake: Where the files are.
         run_id: The run that writes.
-        records: What is known, by (table, partition).
+        known: What the partition log says of a table, rows of PARTITION_LOG_SCHEMA; asked once for each table needed.
         save: Stores rows of PARTITION_LOG_SCHEMA in the database.
     """
 
     lake: Lake
     run_id: str
-    records: dict[tuple[str, str], PartitionRecord]
+    known: Callable[[str], pl.DataFrame]
     save: Callable[[pl.DataFrame], None]
+    _records: dict[str, dict[str, PartitionRecord]] = field(default_factory=dict)  # by table and partition
     _unsaved: list[dict[str, object]] = field(default_factory=list)
     _pending: dict[tuple[str, str], _Pending] = field(default_factory=dict)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WRITERS, thread_name_prefix="lake"))
-
-    @staticmethod
-    def records_of(log: pl.DataFrame) -> dict[tuple[str, str], PartitionRecord]:
-        """The log, rows of PARTITION_LOG_SCHEMA, as a dictionary."""
-        columns = log.select("table", "partition", "code_version", "input_hash", "content_hash")
-        return {(row[0], row[1]): PartitionRecord(*row[2:]) for row in columns.iter_rows()}
 
     def content(self, table: str, day: date | None = None, chain: str | None = None) -> str:
         """Fingerprint of what a partition holds; ABSENT when it was never written or its file is gone.
@@ -154,8 +149,14 @@ class PartitionWriter:
     def _record(self, table: str, day: date | None, chain: str | None = None) -> PartitionRecord | None:
         key = (table, partition_name(day, chain))
         self._settle(key)
-        record = self.records.get(key)
+        record = self._records_of(table).get(key[1])
         return record if record is not None and self.lake.path(table, day, chain).is_file() else None
+
+    def _records_of(self, table: str) -> dict[str, PartitionRecord]:
+        if table not in self._records:
+            columns = self.known(table).select("partition", "code_version", "input_hash", "content_hash")
+            self._records[table] = {row[0]: PartitionRecord(*row[1:]) for row in columns.iter_rows()}
+        return self._records[table]
 
     def _settle(self, key: tuple[str, str]) -> None:
         pending = self._pending.pop(key, None)
@@ -163,7 +164,7 @@ class PartitionWriter:
             return
         pending.placed.result()
         record = PartitionRecord(pending.code_version, pending.input_hash, pending.content.result())
-        self.records[key] = record
+        self._records_of(key[0])[key[1]] = record
         self._unsaved.append(
             {
                 "table": key[0],

@@ -49,7 +49,7 @@ held as (
         arg_max(chain, coalesce(cast(value_usd as double), 0)) as chain,
         max(cast(value_usd as double)) as largest_usd
     from {{ ref('portfolio_assets') }}
-    where price_asset_id is not null and user_id in (select user_id from strategies)
+    where price_asset_id is not null and user_id in ({{ few_users(source('lake', 'allocation_targets')) }})
     group by user_id, price_asset_id
 ),
 

@@ -91,6 +91,20 @@ def test_three_hundred_assets_are_planned_for_too() -> None:
     assert np.abs(shares_of(values + found.trades) - targets).max() <= 0.1 / 300 + 1e-7
 
 
+def test_a_twentieth_of_a_cent_beside_a_target_without_a_band_is_not_traded_nor_paid_for() -> None:
+    # Found by the property below: 0.0005 USD too much of the fifth was one more trade, of 1 USD.
+    values = np.array([5460.27002, 101056.720, 2922.21137, 2595.06196, 0.321469815, 6413.92043])
+    targets = np.array([0.0459680597, 0.853480417, 0.024414364, 0.0218026742, 2.7098476e-06, 0.0543317754])
+    found = cheapest_plan(
+        wishes(
+            values, targets=targets / targets.sum(), bands=np.zeros(6), gas_usd=np.zeros(6), may_buy=np.ones(6, bool)
+        )
+    )
+    assert found.is_complete
+    assert found.trades[4] == 0
+    assert found.objective == pytest.approx(5 + found.slippage_usd, abs=0.001)
+
+
 @settings(max_examples=25)
 @given(portfolios(most=8).filter(lambda book: book.totals[0] > 1_000), st.sampled_from([0.0, 0.5]))
 def test_no_plan_breaks_a_band_or_costs_more_than_the_naive_one(book: Portfolios, gas: float) -> None:

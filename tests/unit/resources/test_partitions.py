@@ -12,7 +12,6 @@ from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.partitions import (
     ABSENT,
     FLUSH_EVERY,
-    PartitionRecord,
     PartitionWriter,
     chained,
     fingerprint,
@@ -30,6 +29,7 @@ class Log:
 
     def __init__(self) -> None:
         self.saved: list[pl.DataFrame] = []
+        self.asked: list[str] = []
 
     def __call__(self, rows: pl.DataFrame) -> None:
         self.saved.append(rows)
@@ -37,6 +37,10 @@ class Log:
     @property
     def rows(self) -> pl.DataFrame:
         return pl.concat(self.saved) if self.saved else pl.DataFrame(schema=PARTITION_LOG_SCHEMA)
+
+    def of_table(self, table: str) -> pl.DataFrame:
+        self.asked.append(table)
+        return self.rows.filter(pl.col("table") == table)
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ def log() -> Log:
 
 @pytest.fixture
 def writer(lake: Lake, log: Log) -> PartitionWriter:
-    return PartitionWriter(lake, "run-1", {}, log)
+    return PartitionWriter(lake, "run-1", log.of_table, log)
 
 
 def test_a_written_partition_is_current_for_these_inputs_and_this_code_alone(writer: PartitionWriter) -> None:
@@ -138,9 +142,19 @@ def test_records_are_saved_while_a_long_run_goes_on_and_each_once(writer: Partit
 def test_what_the_log_says_is_what_the_next_run_knows(writer: PartitionWriter, lake: Lake, log: Log) -> None:
     writer.write(TABLE, DAY, ROWS, "inputs", "1")
     writer.flush()
-    records = PartitionWriter.records_of(log.rows)
-    assert records == {(TABLE, "2024-03-01"): PartitionRecord("1", "inputs", writer.content(TABLE, DAY))}
-    assert PartitionWriter(lake, "run-2", records, log).is_current(TABLE, DAY, "inputs", "1")
+    following = PartitionWriter(lake, "run-2", log.of_table, log)
+    assert following.is_current(TABLE, DAY, "inputs", "1")
+    assert not following.is_current(TABLE, DAY, "inputs", "2")
+    assert following.content(TABLE, DAY) == writer.content(TABLE, DAY)
+    assert following.inputs(TABLE, DAY) == "inputs"
+
+
+def test_of_the_log_only_the_tables_that_are_needed_are_read_and_each_once(lake: Lake, log: Log) -> None:
+    writer = PartitionWriter(lake, "run-1", log.of_table, log)
+    for day in (DAY, DAY + timedelta(days=1)):
+        writer.is_current(TABLE, day, "inputs", "1")
+        writer.content("core/another", day)
+    assert log.asked == [TABLE, "core/another"]
 
 
 def test_the_newest_of_two_writes_of_a_day_counts(writer: PartitionWriter, lake: Lake) -> None:
