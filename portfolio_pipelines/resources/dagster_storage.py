@@ -7,7 +7,7 @@ is most of the time that a run spends on bookkeeping: of a year of partitions, a
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from dagster import EventLogEntry
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
@@ -19,6 +19,8 @@ from sqlalchemy import ARRAY, Connection, bindparam, create_engine, func
 from sqlalchemy.pool import QueuePool
 
 from portfolio_pipelines.database.pooling import replace_broken_connections
+
+_INSERT: Final = SqlEventLogStorageTable.insert().returning(SqlEventLogStorageTable.c.id)
 
 
 class _Pooled:
@@ -76,8 +78,6 @@ class EventLog(_Pooled, PostgresEventLogStorage):
 
     def prepare_insert_event_batch(self, events: Sequence[EventLogEntry]) -> Any:
         """One statement with an array for each column: values of each of many events would take longer to compile."""
-        if len(events) == 1:
-            return self.prepare_insert_event(events[0])
         rows = [self._event_to_row(event) for event in events]
         columns = [SqlEventLogStorageTable.c[name] for name in rows[0]]
         arrays = [bindparam(None, [row[column.name] for row in rows], type_=ARRAY(column.type)) for column in columns]
@@ -99,11 +99,15 @@ class EventLog(_Pooled, PostgresEventLogStorage):
         of_assets = [_asset_key(event) is not None for event in events]
         if len(events) == 1 and not (of_checks[0] or of_assets[0]):
             with self._connect() as connection:
-                connection.execute(self.prepare_insert_event(events[0]))
+                connection.execute(_INSERT, self._event_to_row(events[0]))
             return
         with self._one_transaction() as connection:
-            statement = self.prepare_insert_event_batch(events).returning(SqlEventLogStorageTable.c.id)
-            numbers = [int(row[0]) for row in connection.execute(statement).fetchall()]
+            if len(events) == 1:
+                inserted = connection.execute(_INSERT, self._event_to_row(events[0]))
+            else:
+                statement = self.prepare_insert_event_batch(events)
+                inserted = connection.execute(statement.returning(SqlEventLogStorageTable.c.id))
+            numbers = [int(row[0]) for row in inserted.fetchall()]
             numbered = list(zip(events, numbers, strict=True))
             self._store_assets(connection, [pair for pair, of in zip(numbered, of_assets, strict=True) if of])
             for (event, number), of_check in zip(numbered, of_checks, strict=True):

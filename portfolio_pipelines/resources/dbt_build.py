@@ -5,6 +5,7 @@ reads and where its file goes is `warehouse`; what Dagster shows of it is `dbt_m
 """
 
 import fcntl
+import gc
 import hashlib
 import json
 import os
@@ -138,14 +139,16 @@ class DbtProject:
             "--target-path": self.target,
             "--log-path": self.state / "logs",
             "--log-level": "none",
-            "--log-level-file": "warn",
+            "--log-level-file": "none",  # results tell what failed; dbt would format every event to throw it away
         }
         flags = ["--no-print", "--no-version-check", "--no-use-colors", "--partial-parse", "--quiet"]
         if (self.target / "manifest.json").is_file():
             flags.append("--no-write-json")  # it would write the same manifest twice again
+        gc.freeze()  # dbt makes a million objects: the collector need not look at all that was there before them, too
         try:
             result = dbtRunner().invoke([*command, *(str(part) for pair in arguments.items() for part in pair), *flags])
         finally:
+            gc.unfreeze()
             environment = connections._ENV
             if environment is not None:  # else the file stays open in this process, and locked for all others
                 with suppress(Exception):
