@@ -87,12 +87,22 @@ def record_check_results(engine: sa.Engine, rows: pl.DataFrame) -> None:
         connection.execute(sa.text(statement), columns)
 
 
-def load_check_results(engine: sa.Engine) -> pl.DataFrame:
-    """All verdicts, oldest first, schema CHECK_RESULTS_SCHEMA; `details` is JSON with sorted keys."""
-    query = """
-        select check_name, asset, severity, passed, run_id, checked_at, details::text as details
-        from app.check_results order by checked_at, id
+def load_check_results(engine: sa.Engine, *, newest_of: tuple[str, str] | None = None) -> pl.DataFrame:
+    """Verdicts, oldest first, schema CHECK_RESULTS_SCHEMA; `details` is JSON with sorted keys.
+
+    Args:
+        engine: Engine of the operational database.
+        newest_of: A check and its asset: the newest verdict of these alone. All verdicts without it.
     """
-    frame = read_frame(engine, query, CHECK_RESULTS_SCHEMA)
+    columns = "select check_name, asset, severity, passed, run_id, checked_at, details::text as details"
+    if newest_of is None:
+        frame = read_frame(engine, f"{columns} from app.check_results order by checked_at, id", CHECK_RESULTS_SCHEMA)
+    else:
+        query = f"""
+            {columns} from app.check_results where check_name = :check_name and asset = :asset
+            order by checked_at desc, id desc limit 1
+        """
+        named = dict(zip(("check_name", "asset"), newest_of, strict=True))
+        frame = read_frame(engine, query, CHECK_RESULTS_SCHEMA, named)
     tidy = [json.dumps(json.loads(text), sort_keys=True) for text in frame["details"]]
     return frame.with_columns(details=pl.Series(tidy, dtype=pl.String))

@@ -60,6 +60,8 @@ STATES: Final[Mapping[str, str]] = {
     """,
 }
 """One short text for each table that changes whenever its rows do."""
+IN_PARALLEL: Final = "set local max_parallel_workers_per_gather = 2"
+"""For the few questions that look at every row and answer with a few: they need no shared memory to speak of."""
 WRITER_LOCK: Final = 0x6C616B65
 """Advisory lock of whoever writes partitions: two runs at once take turns, table by table."""
 CHAIN_WRITER_LOCK: Final = 0x636861696E
@@ -107,7 +109,10 @@ class Database:
             ) as held group by asset_id
         """
         schema = pl.Schema({"asset_id": pl.String(), "invested_on": pl.Date()})
-        return read_frame(self.engine, query, schema).sort("asset_id")
+        with self.engine.connect() as connection:
+            connection.execute(sa.text(IN_PARALLEL))
+            rows = connection.execute(sa.text(query)).all()
+        return pl.DataFrame(rows, schema=schema, orient="row").sort("asset_id")
 
     def held_assets(self) -> pl.DataFrame:
         """Every asset that wallets hold or held, schema `held_assets.HELD_ASSETS_SCHEMA`."""
@@ -160,6 +165,7 @@ class Database:
     def state_of(self, table: str) -> str:
         """A fingerprint that changes whenever the rows of the table do, without reading them."""
         with self.engine.connect() as connection:
+            connection.execute(sa.text(IN_PARALLEL))
             return fingerprint(connection.scalar(sa.text(STATES[table])))
 
     def overrides(self) -> pl.DataFrame:
@@ -208,7 +214,7 @@ class Database:
             "checked_at": datetime.now(UTC),
             "details": json.dumps({name: _in_json(value) for name, value in details.items()}, sort_keys=True),
         }
-        newest = self.check_results().filter((pl.col("check_name") == check_name) & (pl.col("asset") == asset))
+        newest = load_check_results(self.engine, newest_of=(check_name, asset))
         said = ["severity", "passed", "details"]
         if newest.is_empty() or newest.select(said).row(0) != tuple(row[name] for name in said):
             record_check_results(self.engine, pl.DataFrame([row], schema=CHECK_RESULTS_SCHEMA))
