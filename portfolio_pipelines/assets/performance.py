@@ -35,8 +35,8 @@ from portfolio_pipelines.tables import (
     SUCCESSIONS_SCHEMA,
 )
 
-INVESTMENTS_VERSION = "1"
-PORTFOLIOS_VERSION = "2"
+INVESTMENTS_VERSION = "2"
+PORTFOLIOS_VERSION = "3"
 LEG_COLUMNS = ["user_key", "investment_key", "invested_on", "asset_id", "amount_usd", "quantity"]
 PRICE_COLUMNS = ["asset_id", "date", "close_usd", "last_close_usd", "status", "is_final"]
 
@@ -116,7 +116,8 @@ def _portfolios(lake: Lake, days: Sequence[date]) -> Iterator[pl.DataFrame]:
     day_before = days[0] - timedelta(days=1)
     before = lake.read(PORTFOLIO_PERFORMANCE, [day_before], PORTFOLIO_PERFORMANCE_SCHEMA)
     known, track = before["user_key"].to_numpy(), track_record_of(before, day_before)
-    contributions = Contributions.from_legs(lake.read_table(INVESTMENT_LEGS, INVESTMENT_LEGS_SCHEMA, LEG_COLUMNS))
+    legs = lake.read_table(INVESTMENT_LEGS, INVESTMENT_LEGS_SCHEMA, ["user_key", "invested_on", "amount_usd"])
+    contributions = Contributions.from_legs(legs.filter(pl.col("invested_on").is_between(days[0], days[-1])))
     valuations = lake.read_each(INVESTMENT_PERFORMANCE, days, INVESTMENT_PERFORMANCE_SCHEMA)
     for day, valued in zip(days, valuations, strict=True):
         portfolios = add_up(investments_of(valued))
