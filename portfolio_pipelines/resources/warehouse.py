@@ -175,10 +175,13 @@ class Warehouse:
                 made = self.project.build(unit_tests=not same_code, changed_sources=sources)
                 results = _over(begun.results, made)
                 warnings = self._judge(results)
-                row_counts = self._finish(results, partitions)
+                row_counts = self._finish(results, partitions, _sources(changed))
                 self._publish()
             finally:
                 shutil.rmtree(self.build_path.parent, ignore_errors=True)
+        # What the build before changed too, the next one will change again; what only this one did, it would repeat.
+        if new_file or not _sources(changed) <= before.changed:
+            self.spare.follow(self.path, self._alone)
         counted: dict[str, int] = {}
         for table_name, _ in changed:
             counted[table_name] = counted.get(table_name, 0) + 1
@@ -251,7 +254,9 @@ class Warehouse:
             logger.warning("%s", warning)
         return found
 
-    def _finish(self, results: Sequence[NodeResult], partitions: Mapping[tuple[str, str], Partition]) -> dict[str, int]:
+    def _finish(
+        self, results: Sequence[NodeResult], partitions: Mapping[tuple[str, str], Partition], changed: set[str]
+    ) -> dict[str, int]:
         import polars as pl
 
         with self._open_build() as connection:
@@ -262,10 +267,18 @@ class Warehouse:
             connection.unregister("rows")
             connection.execute("drop table if exists meta.changed_partitions")
             row_counts = _row_counts(connection)
-            connection.execute("create or replace table meta.build (code_hash varchar, results json, row_counts json)")
             connection.execute(
-                "insert into meta.build values (?, ?, ?)",
-                [self.project.code_hash, json.dumps([asdict(r) for r in results]), json.dumps(row_counts)],
+                "create or replace table meta.build"
+                " (code_hash varchar, results json, row_counts json, changed_sources varchar[])"
+            )
+            connection.execute(
+                "insert into meta.build values (?, ?, ?, ?)",
+                [
+                    self.project.code_hash,
+                    json.dumps([asdict(result) for result in results]),
+                    json.dumps(row_counts),
+                    sorted(changed),
+                ],
             )
             connection.execute("force checkpoint")
         return row_counts

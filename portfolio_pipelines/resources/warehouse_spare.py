@@ -5,18 +5,20 @@ Belongs here: keeping it, judging whether it is worth continuing, taking it. Wha
 No file is written while somebody reads it: readers keep what they opened. The file that was replaced has no readers
 after a while, and lacks only what the builds since have changed. Making that again costs nothing where this build makes
 the same tables anyway, as every hour of a day does. Else the file is brought up to the present one first: nearly all of
-both is the same, and comparing takes a tenth of the time of a copy and of waiting until it is on the disk.
+both is the same, and comparing takes a tenth of the time of a copy and of waiting until it is on the disk. After a
+build out of the ordinary, such as that of a close, this happens at once in the background: the next one finds it done.
 """
 
 import logging
 import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final
 
 import numpy as np
@@ -50,6 +52,7 @@ class Spare:
 
     path: Path
     worth_keeping: int = WORTH_KEEPING
+    _followers: list[Thread] = field(default_factory=list, repr=False, compare=False)
 
     def keep(self, published: Path) -> None:
         """Remember the published file as the spare, in the moment before another one takes its name."""
@@ -73,6 +76,40 @@ class Spare:
             return False
         self.path.replace(build_path)
         return True
+
+    def follow(self, published: Path, alone: Callable[[], AbstractContextManager[None]]) -> None:
+        """Make the spare equal to the published file, in the background. The process ends when this has ended.
+
+        A process that is killed meanwhile leaves no spare: what is being changed does not bear its name.
+
+        Args:
+            published: The file that is served.
+            alone: Keeps builds away, this process's own ones too: they begin when this has ended.
+        """
+        if published.stat().st_size < self.worth_keeping:
+            return
+        thread = Thread(target=self._follow, args=(published, alone), name="spare")
+        self._followers.append(thread)
+        thread.start()
+
+    def wait(self) -> None:
+        """Wait until nothing goes on in the background."""
+        while self._followers:
+            self._followers.pop().join()
+
+    def _follow(self, published: Path, alone: Callable[[], AbstractContextManager[None]]) -> None:
+        unfinished = self.path.with_name(f"{self.path.name}.unfinished")
+        try:
+            with alone():
+                if self.path.is_file() and self.take(unfinished, published):
+                    bring_up(published, unfinished)
+                else:
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(published, unfinished)
+                unfinished.replace(self.path)
+        except OSError as error:  # such as a full disk: the next build does without
+            logger.warning("no second file of the warehouse is kept, the next build copies the present one: %s", error)
+            self.drop()
 
     def drop(self) -> None:
         """Let the spare go."""

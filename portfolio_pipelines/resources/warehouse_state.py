@@ -32,6 +32,7 @@ class WarehouseState:
     partitions: Mapping[tuple[str, str], Partition] = field(default_factory=dict)
     results: Sequence[NodeResult] = ()
     row_counts: Mapping[str, int] = field(default_factory=dict)
+    changed: frozenset[str] = frozenset()  # sources of which this build found another content than the one before
 
 
 PARTITION_COLUMNS: Final = {
@@ -58,17 +59,24 @@ def read_state(path: Path) -> WarehouseState:
         rows = connection.execute(
             "select table_name, partition, content_hash, size, modified_ns from meta.built_partitions"
         ).fetchall()
-        build = connection.execute("select code_hash, results, row_counts from meta.build").fetchone()
+        asked = connection.execute("select * from meta.build")  # an older one says less
+        build = dict(zip([column[0] for column in asked.description], asked.fetchone() or (), strict=False))
     except duckdb.CatalogException:
         logger.warning("%s was not made by a build of ours and is built anew", path)
         return WarehouseState()
     finally:
         connection.close()
-    if build is None:
+    if not build:
         return WarehouseState()
     parts = [Partition(*row) for row in rows]
-    results = [NodeResult(**result) for result in json.loads(build[1])]
-    return WarehouseState(build[0], {part.key: part for part in parts}, results, json.loads(build[2]))
+    results = [NodeResult(**result) for result in json.loads(build["results"])]
+    return WarehouseState(
+        code_hash=build["code_hash"],
+        partitions={part.key: part for part in parts},
+        results=results,
+        row_counts=json.loads(build["row_counts"]),
+        changed=frozenset(build.get("changed_sources", ())),
+    )
 
 
 def changed_partitions(

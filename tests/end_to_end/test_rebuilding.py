@@ -17,6 +17,7 @@ import pytest
 from portfolio_pipelines.assets import operational, performance, prices
 from portfolio_pipelines.automation.planning import DAILY_TABLES
 from portfolio_pipelines.market.benchmarks import CARRIED_OVER
+from portfolio_pipelines.tables import PORTFOLIO_PERFORMANCE
 
 DELETED = 30
 OF_COMPUTED_DAYS = {
@@ -72,6 +73,20 @@ def test_thirty_deleted_partitions_come_back_byte_for_byte(
     assert f"{len({path.parent.name for path in deleted})} days were missing" in output
     assert home.lake() == lake
     assert home.marts() == marts
+
+
+def test_of_a_range_with_one_day_deleted_in_its_middle_that_day_alone_is_computed(
+    install: Callable[..., Any], built: Any, world: tuple[date, ...]
+) -> None:
+    home = install("one-deleted", like=built)
+    middle = world[0] + (world[1] - world[0]) // 2
+    writers = "select table_name, partition, run_id from app.partition_log"
+    before, lake = set(home.sql(writers)), home.lake()
+    (home.home / "lake" / PORTFOLIO_PERFORMANCE / f"date={middle}" / "data.parquet").unlink()
+    home.does("backfill", "--from", world[0], "--to", world[1], "--only-missing")
+    written = {(table, partition) for table, partition, _ in set(home.sql(writers)) - before}
+    assert {pair for pair in written if pair[0] in DAILY_TABLES} == {(PORTFOLIO_PERFORMANCE, middle.isoformat())}
+    assert home.lake() == lake
 
 
 def test_a_second_run_starts_nothing_and_touches_no_file(built: Any, world: tuple[date, ...]) -> None:

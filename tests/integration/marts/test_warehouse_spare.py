@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from portfolio_pipelines.resources import warehouse_spare
 from portfolio_pipelines.resources.dbt_build import DbtProject, NodeResult
 from portfolio_pipelines.resources.warehouse import Warehouse, WarehouseBuildError
 from portfolio_pipelines.resources.warehouse_spare import COMPARED_PACE, Spare, costs_less_than_comparing
@@ -91,6 +92,87 @@ def test_before_a_build_of_other_tables_the_spare_is_brought_up_to_the_present_f
     full = Warehouse(tmp_path / "other.duckdb", market.lake, dbt_state)
     full.build(full=True)
     assert everything(keeping) == everything(full)
+
+
+def test_after_a_build_out_of_the_ordinary_the_spare_is_made_equal_in_the_background(
+    keeping: Warehouse, rebuild: Callable[[date, float], int], market: Any
+) -> None:
+    def is_equal() -> bool:
+        keeping.spare.wait()
+        return keeping.spare.path.read_bytes() == keeping.path.read_bytes()
+
+    for price in (61_000.0, 62_000.0):  # what these changed, the builds before them changed too, and the next one will
+        rebuild(D2, price)
+        assert not is_equal()
+    market.users[9] = "zoe"
+    market.write_dimensions()
+    keeping.build()
+    assert is_equal()
+    rebuild(D2, 63_000.0)
+    assert is_equal()
+    rebuild(D2, 64_000.0)
+    assert not is_equal()
+    assert [path.name for path in keeping.spare.path.parent.iterdir()] == [keeping.spare.path.name]
+
+
+def test_a_spare_that_is_read_is_left_to_its_reader_and_replaced_in_the_background(
+    keeping: Warehouse, rebuild: Callable[[date, float], int], market: Any
+) -> None:
+    query = f"select close_usd from marts.prices_daily where asset_id = '{BTC}' and date = '{D2}'"
+    rebuild(D2, 61_000.0)
+    with keeping.connect() as reader:
+        first, before = keeping.path.stat().st_ino, reader.execute(query).fetchall()
+        market.users[9] = "zoe"
+        market.write_dimensions()
+        keeping.build()
+        keeping.spare.wait()
+        assert keeping.spare.path.stat().st_ino != first
+        assert keeping.spare.path.read_bytes() == keeping.path.read_bytes()
+        assert reader.execute(query).fetchall() == before
+
+
+def test_what_a_killed_process_left_unfinished_is_never_continued(
+    keeping: Warehouse, rebuild: Callable[[date, float], int], market: Any, dbt_state: DbtProject, tmp_path: Path
+) -> None:
+    rebuild(D2, 61_000.0)
+    keeping.spare.wait()
+    unfinished = keeping.spare.path.with_name(f"{keeping.spare.path.name}.unfinished")
+    keeping.spare.path.replace(unfinished)  # as the process had it in hand
+    unfinished.write_bytes(b"half of one and half of the other")
+
+    rebuild(D2, 62_000.0)
+    keeping.spare.wait()
+
+    assert not unfinished.exists()
+    full = Warehouse(tmp_path / "other.duckdb", market.lake, dbt_state)
+    full.build(full=True)
+    assert everything(keeping) == everything(full)
+
+
+def test_without_room_for_a_second_file_the_next_build_does_without(
+    keeping: Warehouse,
+    rebuild: Callable[[date, float], int],
+    market: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_paths: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    rebuild(D2, 61_000.0)
+    keeping.spare.wait()
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(warehouse_spare, "bring_up", fail)
+        market.users[9] = "zoe"
+        market.write_dimensions()
+        keeping.build()
+        keeping.spare.wait()
+    assert "No space left on device" in caplog.text
+    assert not keeping.spare.path.parent.exists()
+    rebuild(D2, 63_000.0)
+    with keeping.connect() as connection:
+        query = f"select close_usd from marts.prices_daily where asset_id = '{BTC}' and date = '{D2}'"
+        assert connection.execute(query).fetchall() == [(63_000.0,)]
 
 
 def test_a_small_warehouse_leaves_no_second_file(warehouse: Warehouse, market: Any) -> None:

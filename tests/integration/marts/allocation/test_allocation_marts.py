@@ -16,7 +16,13 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from portfolio_pipelines.allocation_tables import CHAIN_FEES, REBALANCING_PLANS, REBALANCING_PLANS_SCHEMA
+from portfolio_pipelines.allocation_tables import (
+    ALLOCATION_TARGETS,
+    ALLOCATION_TARGETS_SCHEMA,
+    CHAIN_FEES,
+    REBALANCING_PLANS,
+    REBALANCING_PLANS_SCHEMA,
+)
 from portfolio_pipelines.assets import rebalancing
 from portfolio_pipelines.assets.marts import build_marts_asset
 from portfolio_pipelines.commands.console import CommandError
@@ -32,6 +38,7 @@ from portfolio_pipelines.resources.served_marts import publish
 from portfolio_pipelines.resources.warehouse import Warehouse
 from portfolio_pipelines.settings import Settings
 from tests.explained_figures import every, explained
+from tests.integration.marts.conftest import SmallMarket
 
 BTC, ETH, SOL, AAVE = (f"coingecko:{name}" for name in ("bitcoin", "ethereum", "solana", "aave"))
 NEXT_NIGHT = datetime(2025, 2, 3, 1, tzinfo=UTC)
@@ -196,3 +203,34 @@ def test_without_strategies_nothing_is_written_or_built_again(installation: Inst
     assert not installation.warehouse.lake.path(CHAIN_FEES).is_file()
     assert not rebalancing.targets_changed(installation.warehouse.lake, installation.database)
     assert installation.rows("select count(*) from marts.allocation_drift") == [(0,)]
+
+
+def test_drift_is_the_same_whether_few_or_many_people_have_a_strategy(
+    warehouse: Warehouse, market: SmallMarket
+) -> None:
+    # A few are named in the query, more than a thousand are looked up; a name may hold a quote.
+    market.users[1] = "al'ice"
+    market.write_dimensions()
+    drift = (
+        "select asset_id, value_usd, round(drift_usd, 6) from marts.allocation_drift "
+        "where user_id = 'al''ice' order by asset_id"
+    )
+    found = []
+    for others in (0, 1200):
+        users = ["al'ice", *(f"user {number}" for number in range(others))]
+        targets = pl.DataFrame(
+            [
+                (key, 1, user, "core", asset, 0.5, 0.02, True, True, False, 0.0, 0.5)
+                for key, user in enumerate(users)
+                for asset in (BTC, ETH)
+            ],
+            schema=ALLOCATION_TARGETS_SCHEMA,
+            orient="row",
+        )
+        warehouse.lake.replace_table(ALLOCATION_TARGETS, targets)
+        warehouse.build()
+        with warehouse.connect() as connection:
+            found.append(connection.execute(drift).fetchall())
+            everybody = connection.execute("select count(distinct user_id) from marts.allocation_drift").fetchone()
+        assert everybody == (others + 1,)
+    assert found[0] == found[1] == [(BTC, 1100.0, 385.0), (ETH, 330.0, -385.0)]
