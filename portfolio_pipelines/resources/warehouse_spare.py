@@ -88,6 +88,7 @@ class Spare:
         """
         if published.stat().st_size < self.worth_keeping:
             return
+        self._followers[:] = [thread for thread in self._followers if thread.is_alive()]
         thread = Thread(target=self._follow, args=(published, alone), name="spare")
         self._followers.append(thread)
         thread.start()
