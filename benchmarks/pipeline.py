@@ -77,7 +77,10 @@ def measure(home: Path, users: int, days: int, *, publish: bool) -> dict[str, fl
     whole = calendar[0].isoformat(), calendar[-1].isoformat()
     run("hourly", *whole, f"{days} days")
     run("daily", *whole, "figures of their closes")
-    for number, (job_name, label) in enumerate((("daily", "1 closed day"), ("hourly", "1 running day")), start=1):
+    further = (
+        ("daily", "1 closed day"), ("hourly", "1 running day after a close"), ("hourly", "1 running day after another"),
+    )  # fmt: skip
+    for number, (job_name, label) in enumerate(further, start=1):
         new_day = calendar[-1] + timedelta(days=number)
         platform.ledger.append(quotes_of(population, [new_day], population.closes(number)[-1:]))
         run(job_name, new_day.isoformat(), new_day.isoformat(), label)
