@@ -59,7 +59,9 @@ def raw_quotes(
     with database.writer(lake, context.run.run_id) as writer:
         for day in days:
             rows = by_day.get((day,), quotes.clear())
-            writer.write(RAW_QUOTES, day, rows, frame_fingerprint(rows), QUOTES_VERSION)
+            seen = frame_fingerprint(rows)
+            if not writer.is_current(RAW_QUOTES, day, seen, QUOTES_VERSION):
+                writer.write(RAW_QUOTES, day, rows, seen, QUOTES_VERSION)
     outcomes = dict(quotes["outcome"].value_counts().sort("outcome").iter_rows())
     return dg.MaterializeResult(
         metadata=written(quotes, outcomes=outcomes, asked=report.asked, sample_market=report.is_sample)
