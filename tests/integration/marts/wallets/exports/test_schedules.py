@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from pathlib import Path
 
 import dagster as dg
@@ -112,9 +112,18 @@ class Installation:
         self.exports, self.export_days = home / "exports", 90
 
 
+class LateInTheEvening(datetime):
+    """A clock that stands at an hour when what was due in the morning has waited long enough for its day."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime(2025, 6, 1, 23, 30, tzinfo=tz)
+
+
 def test_the_sensor_asks_for_one_run_for_each_due_time_and_the_job_makes_it(
-    desk: ExportDesk, add: Callable[..., int], tmp_path: Path
+    desk: ExportDesk, add: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(export_sensors, "datetime", LateInTheEvening)
     schedule = add(rule=RangeRule.EVERYTHING)
     add("later", now=datetime(2999, 1, 1, tzinfo=UTC))
     resources = {
