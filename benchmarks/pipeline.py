@@ -19,6 +19,11 @@ OF_CLOSES = (
     "metrics_of_portfolios", "diversification_of_portfolios", "counted_returns", "holding_versions", "leaderboards",
 )  # fmt: skip
 """Steps that only the job `daily` has: figures over all the past, made of closes."""
+OUR_OWN = (
+    "raw_quotes", "price_restatements", "prices_daily", "benchmarks_daily", "operational_tables",
+    "investment_performance", "portfolio_performance",
+)  # fmt: skip
+"""Steps from quotes to the worth of every portfolio: our computation and files, and Dagster's events about them."""
 
 
 def measure(home: Path, users: int, days: int, *, publish: bool) -> dict[str, float]:
@@ -67,6 +72,7 @@ def measure(home: Path, users: int, days: int, *, publish: bool) -> dict[str, fl
         if of_closes:
             figures[f"{label}: of it metrics, correlations and boards, without their marts"] = of_closes
         figures[f"{label}: bookkeeping (all time outside the steps)"] = total - sum(steps.values())
+        figures[f"{label}: of it our own code, quotes to portfolios"] = sum(steps.get(step, 0.0) for step in OUR_OWN)
         for step, seconds in sorted(steps.items(), key=lambda item: -item[1]):
             if seconds >= SHOWN_FROM and step != PUBLISH_STEP:
                 figures[f"{label}: step {step}"] = seconds
