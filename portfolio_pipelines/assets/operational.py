@@ -65,12 +65,24 @@ def operational_tables(
             state = database.state_of(name)
             if not writer.is_current(table, None, state, CODE_VERSION):
                 frame = database.load(name)
-                writer.write(table, None, frame, state, CODE_VERSION)
-                if name == "investment_legs":
-                    write_investment_days(writer, frame, state)
+                write_copy(writer, table, frame, state)
             else:
                 frame = lake.read_table(table, schema)
             yield dg.MaterializeResult(asset_key=name, metadata=written(frame))
+
+
+def write_copy(writer: PartitionWriter, table: str, frame: pl.DataFrame, state: str) -> None:
+    """Write one of TABLES; the legs after the fingerprints of their days: that they are current says these are, too.
+
+    Args:
+        writer: Writes the table.
+        table: Which one.
+        frame: Its rows.
+        state: What they were made from.
+    """
+    if table == INVESTMENT_LEGS:
+        write_investment_days(writer, frame, state)
+    writer.write(table, None, frame, state, CODE_VERSION)
 
 
 def write_investment_days(writer: PartitionWriter, legs: pl.DataFrame, state: str) -> None:

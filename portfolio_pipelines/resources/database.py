@@ -192,9 +192,11 @@ class Database:
             try:
                 yield writer
             finally:
-                writer.close()
-                connection.execute(sa.text("select pg_advisory_unlock(:lock)"), {"lock": lock})
-                connection.commit()
+                try:
+                    writer.close()
+                finally:  # else the lock would return to the pool with its connection, and a retry wait for itself
+                    connection.execute(sa.text("select pg_advisory_unlock(:lock)"), {"lock": lock})
+                    connection.commit()
 
     def check_results(self) -> pl.DataFrame:
         """The newest verdict of each check, CHECK_RESULTS_SCHEMA."""

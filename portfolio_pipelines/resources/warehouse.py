@@ -219,6 +219,8 @@ class Warehouse:
         if taken and as_it_is:
             self.project.load()
             return spare
+        if not taken:
+            self.spare.drop()  # also what a killed process left unfinished: no room for a third file is asked for
         with ThreadPoolExecutor(max_workers=1) as thread:  # gigabytes are compared, or copied, while dbt is imported
             brought = thread.submit(bring_up if taken else shutil.copyfile, self.path, self.build_path)
             self.project.load()

@@ -2,16 +2,20 @@
 
 Belongs here: keeping it, judging whether it is worth continuing, taking it. What is built on it is `warehouse`.
 
-No file is written while somebody reads it: readers keep what they opened. The file that was replaced has no readers
-after a while, and lacks only what the builds since have changed. Making that again costs nothing where this build makes
-the same tables anyway, as every hour of a day does. Else the file is brought up to the present one first: nearly all of
+No file is written while somebody reads it, with a database or with `cp`: readers keep what they opened. Where the
+system cannot tell (macOS, network file systems) there is no spare. The file that was replaced has no readers after a
+while, and lacks only what the builds since have changed. Making that again costs nothing where this build makes the
+same tables anyway, as every hour of a day does. Else the file is brought up to the present one first: nearly all of
 both is the same, and comparing takes a tenth of the time of a copy and of waiting until it is on the disk. After a
 build out of the ordinary, such as that of a close, this happens at once in the background: the next one finds it done.
 """
 
+import errno
+import fcntl
 import logging
 import os
 import shutil
+import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
@@ -57,7 +61,7 @@ class Spare:
     def keep(self, published: Path) -> None:
         """Remember the published file as the spare, in the moment before another one takes its name."""
         self.drop()
-        if not published.is_file() or published.stat().st_size < self.worth_keeping:
+        if not published.is_file() or not self._is_worth_keeping(published):
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(OSError):  # a file system without hard links: the next build copies
@@ -70,7 +74,7 @@ class Spare:
             build_path: Where to.
             published: The file that is served. A process that was killed while it published leaves it with both names.
         """
-        if self.path.samefile(published) or _is_read(self.path):
+        if self.path.samefile(published) or is_read(self.path) is not False:
             logger.info("the file of the build before is still read: it cannot be continued, the present one is copied")
             self.drop()
             return False
@@ -86,7 +90,7 @@ class Spare:
             published: The file that is served.
             alone: Keeps builds away, this process's own ones too: they begin when this has ended.
         """
-        if published.stat().st_size < self.worth_keeping:
+        if not self._is_worth_keeping(published):
             return
         self._followers[:] = [thread for thread in self._followers if thread.is_alive()]
         thread = Thread(target=self._follow, args=(published, alone), name="spare")
@@ -98,39 +102,50 @@ class Spare:
         while self._followers:
             self._followers.pop().join()
 
+    def _is_worth_keeping(self, published: Path) -> bool:
+        return published.stat().st_size >= self.worth_keeping and is_read(published) is not None
+
     def _follow(self, published: Path, alone: Callable[[], AbstractContextManager[None]]) -> None:
+        with alone():
+            try:
+                self._make_equal(published)
+            except Exception as error:  # such as a full disk: the next build does without, whatever it was
+                logger.warning(
+                    "no second file of the warehouse is kept, the next build copies the present one: %s", error
+                )
+                self.drop()
+
+    def _make_equal(self, published: Path) -> None:
         unfinished = self.path.with_name(f"{self.path.name}.unfinished")
-        try:
-            with alone():
-                if self.path.is_file() and self.take(unfinished, published):
-                    bring_up(published, unfinished)
-                else:
-                    self.path.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(published, unfinished)
-                unfinished.replace(self.path)
-        except OSError as error:  # such as a full disk: the next build does without
-            logger.warning("no second file of the warehouse is kept, the next build copies the present one: %s", error)
-            self.drop()
+        if self.path.is_file() and self.take(unfinished, published):
+            bring_up(published, unfinished, threads=1)
+        else:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(published, unfinished)
+        with unfinished.open("rb") as file:  # or a power cut leaves the name of a file that is not all there
+            os.fsync(file.fileno())
+        unfinished.replace(self.path)
 
     def drop(self) -> None:
         """Let the spare go."""
         shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
-def bring_up(source: Path, target: Path, window: int = WINDOW) -> int:
+def bring_up(source: Path, target: Path, window: int = WINDOW, threads: int = THREADS) -> int:
     """Make one file equal to another, byte for byte, by writing only what differs.
 
     Args:
         source: What the other becomes; nobody may write it meanwhile.
         target: The file to change; nobody may have it open.
         window: Bytes that are compared, and written, at once.
+        threads: How many compare. With one it is the caller's: a process that is ending starts no others.
 
     Returns:
         How many bytes were written.
     """
     size = source.stat().st_size
     os.truncate(target, size)  # what is missing reads as zeros until it is written
-    part = -(-size // THREADS // window) * window  # whole windows for each thread
+    part = -(-size // threads // window) * window  # whole windows for each thread
 
     def compare(start: int) -> int:
         wanted, there = np.empty(window, np.uint8), np.empty(window, np.uint8)
@@ -147,8 +162,10 @@ def bring_up(source: Path, target: Path, window: int = WINDOW) -> int:
                     written += _write(old, wanted[:count])
         return written
 
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="spare") as threads:
-        return sum(threads.map(compare, range(0, size, part))) if size else 0
+    if threads == 1 or not size:
+        return compare(0)
+    with ThreadPoolExecutor(threads, thread_name_prefix="spare") as pool:
+        return sum(pool.map(compare, range(0, size, part)))
 
 
 def _fill(file: FileIO, buffer: NDArray[np.uint8]) -> None:
@@ -168,26 +185,21 @@ def _write(file: FileIO, data: NDArray[np.uint8]) -> int:
     return done
 
 
-def _is_read(path: Path) -> bool:
-    """Whether a connection to this file is open, in this process or in another one."""
-    import duckdb
+def is_read(path: Path) -> bool | None:
+    """Whether anything has this file open, in this process or in another one; None where the system cannot tell.
 
-    if _is_open_here(path):  # locks of files do not tell connections of one process apart
-        return True
-    try:
-        duckdb.connect(str(path)).close()
-    except duckdb.IOException:  # the lock of a reader
-        return True
-    return False
-
-
-def _is_open_here(path: Path) -> bool:
-    file = path.stat()
-    for name in os.listdir("/dev/fd"):  # noqa: PTH208 (numbers, not paths)
-        with suppress(OSError):  # the descriptor that lists the folder is closed by now
-            opened = os.fstat(int(name))
-            if (opened.st_dev, opened.st_ino) == (file.st_dev, file.st_ino):
-                return True
+    The kernel grants a write lease on a file that nobody else has open. The locks of DuckDB would not tell: a process
+    loses its own when it closes any other descriptor of the file, and copying a file takes none.
+    """
+    if not hasattr(fcntl, "F_SETLEASE"):  # Linux alone has leases
+        return None
+    with path.open("rb") as file:
+        try:
+            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # ignored; who opens the file now would send a deadly one
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except OSError as error:  # a file of another user, a file system without leases
+            return True if error.errno == errno.EAGAIN else None
     return False
 
 

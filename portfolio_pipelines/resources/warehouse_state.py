@@ -64,6 +64,9 @@ def read_state(path: Path) -> WarehouseState:
     except duckdb.CatalogException:
         logger.warning("%s was not made by a build of ours and is built anew", path)
         return WarehouseState()
+    except duckdb.Error as error:  # a block that was lost
+        logger.warning("%s is damaged and is built anew: %s", path, error)
+        return WarehouseState()
     finally:
         connection.close()
     if not build:

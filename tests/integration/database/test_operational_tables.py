@@ -3,13 +3,15 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from portfolio_pipelines.database.assets import add_asset, load_asset_symbols, load_assets, load_successions
-from portfolio_pipelines.database.connection import create_engine
+from portfolio_pipelines.database.connection import create_engine, url_text
 from portfolio_pipelines.database.overrides import (
     OverrideRefusedError,
     add_override,
@@ -26,6 +28,9 @@ from portfolio_pipelines.database.partition_log import (
 from portfolio_pipelines.database.reservations import DatabaseReservations
 from portfolio_pipelines.market.consensus import OVERRIDES
 from portfolio_pipelines.market.limiter import Reservations
+from portfolio_pipelines.resources.database import WRITER_LOCK, Database
+from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.settings import Settings
 from portfolio_pipelines.tables import ASSETS_SCHEMA, CHECK_RESULTS_SCHEMA, PARTITION_LOG_SCHEMA, SUCCESSIONS_SCHEMA
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
@@ -199,3 +204,23 @@ def test_check_results_are_kept_for_all_runs(database: sa.Engine) -> None:
     assert loaded.schema == CHECK_RESULTS_SCHEMA
     assert loaded["details"].to_list() == ['{"assets": 3, "days": 365}', "{}"]
     assert loaded.drop("details").equals(rows.drop("details"))
+
+
+def test_a_writer_that_fails_on_a_full_disk_gives_its_turn_back(database: sa.Engine, tmp_path: Path) -> None:
+    class FullDisk(Lake):
+        @staticmethod
+        def place(path: Path, data: bytes) -> bool:
+            raise OSError(28, f"No space left on device: {path.name}, {len(data)} bytes")
+
+    platform = Database(Settings(home=tmp_path, database_url=SecretStr(url_text(database.url))))
+    rows = pl.DataFrame({"value": [1]})
+    try:
+        with pytest.raises(OSError, match="No space left"), platform.writer(FullDisk(tmp_path), "run") as writer:
+            writer.write("core/things", DAY, rows, "inputs", "1")
+        with database.connect() as other:
+            assert other.scalar(sa.text("select pg_try_advisory_xact_lock(:lock)"), {"lock": WRITER_LOCK})
+        with platform.writer(Lake(tmp_path), "run again") as writer:  # the step is tried again by the same process
+            writer.write("core/things", DAY, rows, "inputs", "1")
+        assert platform.partition_log("core/things")["run_id"].to_list() == ["run again"]
+    finally:
+        platform.engine.dispose()

@@ -156,7 +156,7 @@ def test_without_room_for_a_second_file_the_next_build_does_without(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fail(*_paths: object) -> None:
+    def fail(*_paths: object, **_options: object) -> None:
         raise OSError(28, "No space left on device")
 
     rebuild(D2, 61_000.0)
@@ -238,6 +238,47 @@ def test_a_file_that_a_killed_process_left_with_both_names_is_not_written(
     assert rebuild(D2, 61_000.0) != served
     assert keeping.spare.path.stat().st_ino == served
     assert keeping.spare.path.read_bytes() == content
+
+
+def test_a_spare_with_a_lost_block_is_brought_up_or_let_go_and_no_build_fails(
+    keeping: Warehouse, rebuild: Callable[[date, float], int], market: Any, dbt_state: DbtProject, tmp_path: Path
+) -> None:
+    for lost, price in ((3, 61_000.0), (7, 62_000.0), (16, 63_000.0)):
+        rebuild(D2, price)
+        keeping.spare.wait()
+        damaged = bytearray(keeping.path.read_bytes())
+        start = 3 * 4096 + lost * 262_144  # three headers, then blocks
+        assert start < len(damaged)
+        damaged[start : start + 262_144] = bytes(262_144)
+        keeping.spare.drop()
+        keeping.spare.path.parent.mkdir()
+        keeping.spare.path.write_bytes(damaged)
+        market.users[lost] = f"user {lost}"
+        market.write_dimensions()
+        keeping.build()
+    full = Warehouse(tmp_path / "other.duckdb", market.lake, dbt_state)
+    full.build(full=True)
+    assert everything(keeping) == everything(full)
+
+
+def test_what_a_killed_process_left_makes_room_before_the_present_file_is_copied(
+    keeping: Warehouse, rebuild: Callable[[date, float], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rebuild(D2, 61_000.0)
+    keeping.spare.wait()
+    unfinished = keeping.spare.path.with_name(f"{keeping.spare.path.name}.unfinished")
+    keeping.spare.path.replace(unfinished)
+    there: list[bool] = []
+
+    def copy(source: Path, target: Path) -> None:
+        there.append(unfinished.exists())
+        target.write_bytes(source.read_bytes())
+
+    with monkeypatch.context() as copying:
+        copying.setattr("portfolio_pipelines.resources.warehouse.shutil.copyfile", copy)
+        rebuild(D2, 62_000.0)
+        keeping.spare.wait()
+    assert there[0] is False
 
 
 def test_a_damaged_spare_is_no_hindrance(keeping: Warehouse, rebuild: Callable[[date, float], int]) -> None:

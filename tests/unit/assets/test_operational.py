@@ -6,12 +6,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from portfolio_pipelines.assets.operational import CODE_VERSION, write_investment_days
+from portfolio_pipelines.assets.operational import CODE_VERSION, write_copy, write_investment_days
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.partitions import PartitionWriter
 from portfolio_pipelines.tables import (
     INVESTMENT_DAYS,
     INVESTMENT_DAYS_SCHEMA,
+    INVESTMENT_LEGS,
     INVESTMENT_LEGS_SCHEMA,
     PARTITION_LOG_SCHEMA,
 )
@@ -64,3 +65,31 @@ def test_a_leg_that_moves_to_another_day_changes_both(tmp_path: Path) -> None:
     before, after = fingerprints(LEGS, tmp_path), fingerprints(changed("invested_on", FIRST), tmp_path)
     assert after.keys() == {FIRST}
     assert after[FIRST] != before[FIRST]
+
+
+def test_legs_whose_days_could_not_be_written_are_not_current_so_that_the_next_run_restates_their_days(
+    tmp_path: Path,
+) -> None:
+    class FullDisk(Lake):
+        @staticmethod
+        def place(path: Path, data: bytes) -> bool:
+            if INVESTMENT_DAYS in path.as_posix():
+                raise OSError(28, "No space left on device")
+            return Lake.place(path, data)
+
+    log = [PARTITION_LOG_SCHEMA.to_frame()]
+
+    def writer(lake: Lake) -> PartitionWriter:
+        return PartitionWriter(lake, "run", lambda table: pl.concat(log).filter(table=table), log.append)
+
+    failing = writer(FullDisk(tmp_path))
+    write_copy(failing, INVESTMENT_LEGS, LEGS, "state")
+    with pytest.raises(OSError, match="No space left"):
+        failing.close()
+
+    following = writer(Lake(tmp_path))
+    assert not following.is_current(INVESTMENT_LEGS, None, "state", CODE_VERSION)
+    write_copy(following, INVESTMENT_LEGS, LEGS, "state")
+    following.close()
+    assert following.is_current(INVESTMENT_LEGS, None, "state", CODE_VERSION)
+    assert following.is_current(INVESTMENT_DAYS, None, "state", CODE_VERSION)
