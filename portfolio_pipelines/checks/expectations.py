@@ -64,6 +64,20 @@ PORTFOLIO_SUITE: Final[Suite] = {
     ),
 }
 
+MEANING: Final = {
+    "price_is_positive": "A close is above zero; a missing one is null.",
+    "status_is_known": "A status is one of those that the page about prices explains.",
+    "one_price_an_asset_and_day": "No asset has two prices on a day.",
+    "asset_is_named": "Every price is one of an asset.",
+    "provider_is_named": "Every price names who gave it.",
+    "one_row_a_portfolio": "No portfolio has two rows on a day.",
+    "something_is_invested": "What was put into a portfolio is above zero.",
+    "value_is_positive": "A portfolio is worth more than nothing; where no part has a price its worth is null.",
+    "stale_part_is_part_of_the_value": "What rests on prices that are not fresh is at most the value.",
+    "index_is_positive": "The time-weighted index is not negative.",
+}
+"""What Dagster's page says of each expectation."""
+
 
 def with_provider(prices: pl.DataFrame) -> pl.DataFrame:
     """Prices whose provider may only be null where a price is there: without one nobody is to be named."""
@@ -72,7 +86,9 @@ def with_provider(prices: pl.DataFrame) -> pl.DataFrame:
 
 
 @dg.multi_asset_check(
-    specs=[dg.AssetCheckSpec(name, asset="prices_daily", blocking=True) for name in PRICE_SUITE],
+    specs=[
+        dg.AssetCheckSpec(name, asset="prices_daily", blocking=True, description=MEANING[name]) for name in PRICE_SUITE
+    ],
     name="prices_daily_expectations",
 )
 def prices_daily_expectations(
@@ -88,7 +104,10 @@ def prices_daily_expectations(
 
 
 @dg.multi_asset_check(
-    specs=[dg.AssetCheckSpec(name, asset="portfolio_performance", blocking=True) for name in PORTFOLIO_SUITE],
+    specs=[
+        dg.AssetCheckSpec(name, asset="portfolio_performance", blocking=True, description=MEANING[name])
+        for name in PORTFOLIO_SUITE
+    ],
     name="portfolio_performance_expectations",
 )
 def portfolio_performance_expectations(

@@ -90,7 +90,7 @@ def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], tests: Sequence
         description=node["description"],
         columns=[Column(c["name"], c["data_type"], c["description"]) for c in node["columns"].values()],
         upstream=sorted(key for parent in node["depends_on"]["nodes"] if (key := _key(parent, manifest))),
-        tests=_tests(tests),
+        tests=_tests(tests, manifest),
         owner=meta["owner"],
         code_version=node["checksum"]["checksum"][:12],
         meta=meta,
@@ -106,16 +106,30 @@ def _key(unique_id: str, manifest: Mapping[str, Any]) -> tuple[str, ...] | None:
     return (meta["asset_key"],) if "asset_key" in meta else None
 
 
-def _tests(nodes: Sequence[Mapping[str, Any]]) -> list[ModelTest]:
+def _tests(nodes: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> list[ModelTest]:
     found = []
     for node in sorted(nodes, key=lambda node: str(node["unique_id"])):
         generic = node.get("test_metadata") or {}
         short = "_".join(filter(None, (generic.get("name"), node.get("column_name")))) or node["name"]
         blocking = str(node["config"]["severity"]).lower() == "error"
-        found.append(ModelTest(node["unique_id"], short, blocking, node.get("description") or ""))
+        found.append(ModelTest(node["unique_id"], short, blocking, _meaning(node, manifest)))
     names = [test.name for test in found]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         msg = f"two tests of one model are called {doubled}: give one of them a name in its YAML"
         raise ValueError(msg)
     return found
+
+
+def _meaning(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    """What a test holds its model to: its own words, else those of the generic test that it is."""
+    generic = node.get("test_metadata") or {}
+    if node.get("description") or not generic:
+        return node.get("description") or ""
+    if generic["name"] == "unique":  # dbt's own, without words
+        return f"No two rows have the same {node['column_name']}."
+    macros = (manifest["macros"].get(unique_id) for unique_id in node["depends_on"]["macros"])
+    words = [macro["description"] for macro in macros if macro and macro["name"] == f"test_{generic['name']}"]
+    columns = generic["kwargs"].get("columns")
+    of_columns = f" The key is {', '.join(columns)}." if columns else ""
+    return "".join(words).strip() + of_columns

@@ -1,5 +1,3 @@
-{# What no board can have: a place that another one has or that nobody has before it, a better return below a worse one,
-   two rows of one name, a drawdown outside [-1, 0], more ranked than there are. Looked at in the changed days. #}
 {% test boards_are_possible(model, lake_table) %}
 with rows as (
     select

@@ -1,6 +1,3 @@
-{# Each dimension adds up to the total of the newest snapshot, which is the investments and the wallets; it is made from
-   these, because the snapshots also write documents. It warns: they differ while an import is in the lake and the newest
-   day was not computed again. #}
 {% test breakdown_adds_up(model) %}
 with added_up as (
     select user_id, dimension, sum(value_usd) as value_usd

@@ -1,5 +1,3 @@
-{# Every investment has a row on every valued day since its purchase. It warns: a day that was computed before an
-   investment was imported is healed by the next run, and the scorecard counts it until then. #}
 {% test every_day_since_purchase(model) %}
 select investments.user_id, investments.investment_id, suspects.date, investments.invested_on
 from ({{ days_with_other_investments(ref('fct_day_sums'), ref('dim_investments')) }}) as suspects

@@ -1,4 +1,3 @@
-{# A figure beyond 38 digits is served as null; this names the holding. #}
 {% test figures_fit_their_types(model) %}
 select users.user_id, holdings.asset_id, holdings.quantity, holdings.cost_usd
 from {{ ref('dim_holdings') }} as holdings

@@ -1,5 +1,3 @@
-{# What is invested, at the prices of the newest day, adds up to the portfolio's value. It warns: they differ while an
-   import is in the lake and the newest day was not computed again. #}
 {% test holdings_add_up(model) %}
 with held as (
     select holdings.user_id, sum(holdings.quantity * prices.close_usd) as value_usd

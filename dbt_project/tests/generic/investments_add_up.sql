@@ -1,6 +1,6 @@
-{# A portfolio is the sum of its investments to the cent. Summing every user's investments of every day is expensive, so
-   each day is first compared by two sums weighted differently for each user, which equal portfolios keep equal; only
-   days on which they differ are added up user by user. #}
+{# Summing every user's investments of every day is expensive, so each day is first compared by two sums
+   weighted differently for each user, which equal portfolios keep equal; only days on which they differ are added up
+   user by user. #}
 {% test investments_add_up(model) %}
 {%- set investments = ref('fct_investment_values') -%}
 {%- set weight = "(hash(user_key) % 1000003 + 1) / 1000003" %}

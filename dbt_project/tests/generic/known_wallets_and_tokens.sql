@@ -1,4 +1,3 @@
-{# A balance of a wallet or token that nobody knows is in no total; this names it. #}
 {% test known_wallets_and_tokens(model) %}
 select balances.date, balances.chain, balances.wallet_key, balances.token_key
 from {{ model }} as balances

@@ -1,5 +1,3 @@
-{# Realised and unrealised are value and withdrawals less contributions, to the cent, in every ledger on every day; and
-   the lots that are open at the newest close are worth what the totals say. #}
 {% test ledgers_add_up(model) %}
 select user_id, scope, method, date, pnl_usd as found
 from {{ model }}

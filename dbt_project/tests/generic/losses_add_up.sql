@@ -1,5 +1,3 @@
-{# Figures of liquidity fit each other: a loss is worth less holding, net is loss and fees, nothing is worth less than
-   nothing, and what is unknown in one of them is unknown in what is made of it. #}
 {% test losses_add_up(model) %}
 select *
 from {{ model }}

@@ -1,5 +1,3 @@
-{# A receipt is sold for about what it stands for. Where it is not, on the newest day, its market may be spoofed or its
-   ratio may lie: somebody has to look. It warns. #}
 {% test market_fits_the_ratio(model) %}
 select prices.token, prices.asset_id, prices.market_close_usd, prices.close_usd as derived_usd, prices.ratio
 from {{ model }} as prices

@@ -1,5 +1,3 @@
-{# What no portfolio can have: a drawdown outside [-1, 0], a loss of more than everything, a tail above its quantile, a
-   null without a reason. Looked at in the changed days; the others passed before. #}
 {% test metrics_are_possible(model, lake_table) %}
 select user_key, date, window_days
 from {{ model }}

@@ -1,4 +1,3 @@
-{# No quarantined token is in what the totals are made of, but for users who vouch for it; on the newest day. #}
 {% test nothing_quarantined_counts(model) %}
 select holdings.user_id, holdings.chain, holdings.asset_id, holdings.amount
 from {{ model }} as holdings

@@ -1,4 +1,3 @@
-{# No key twice. A table that is loaded by day is looked at in its changed days alone: the other days passed before. #}
 {% test one_row_per(model, columns, lake_table=none) %}
 select {{ columns | join(', ') }}, count(*) as rows_of_this_key
 from {{ model }}

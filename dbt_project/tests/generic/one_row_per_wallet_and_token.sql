@@ -1,4 +1,3 @@
-{# No balance twice, in the files that changed: the others passed before. #}
 {% test one_row_per_wallet_and_token(model) %}
 select date, chain, wallet_key, token_key, count(*) as rows_of_this_key
 from {{ model }}

@@ -1,4 +1,3 @@
-{# No investment twice on a day, none that is unknown, none before its purchase. #}
 {% test only_known_investments(model) %}
 select
     daily.user_key,

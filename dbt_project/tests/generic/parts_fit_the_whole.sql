@@ -1,5 +1,3 @@
-{# The parts of a value are possible: nothing negative or infinite, no stale part above the value, and a missing value
-   exactly where nothing is priced. #}
 {% test parts_fit_the_whole(model, lake_table) %}
 select *
 from {{ model }}

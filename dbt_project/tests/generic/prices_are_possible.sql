@@ -1,4 +1,3 @@
-{# A close is positive and finite; a fresh status has one; a status that denies a price has none. #}
 {% test prices_are_possible(model) %}
 select asset_id, date, close_usd, status, reason
 from {{ model }}

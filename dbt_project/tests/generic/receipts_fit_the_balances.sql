@@ -1,5 +1,3 @@
-{# Positions stand for no more of a token than the wallet has. It warns: a position that is carried from an earlier
-   block may be larger than what is left in the wallet. #}
 {% test receipts_fit_the_balances(model) %}
 select date, chain, wallet_key, token_key, raw_double, explained_double
 from {{ model }}

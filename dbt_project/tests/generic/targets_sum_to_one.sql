@@ -1,4 +1,3 @@
-{# The named targets of each strategy are a whole: entered exactly, so that only the sum of doubles may differ. #}
 {% test targets_sum_to_one(model) %}
     select strategy_key, sum(target) as total
     from {{ model }}

@@ -129,3 +129,12 @@ def test_loading_needs_no_database_and_imports_nothing_heavy(tmp_path: Path) -> 
         )
         assert expected in {None, found.stdout}
     assert not (tmp_path / "home/postgres").exists()
+
+
+def test_every_check_says_what_it_holds_a_table_to(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    said = {key: graph.get_check_spec(key).description or "" for key in graph.asset_check_keys}
+    assert len(said) > 60
+    assert {key for key, words in said.items() if not words.endswith(".")} == set()
+    key = dg.AssetCheckKey(dg.AssetKey(["marts", "prices_daily"]), "one_row_per")
+    assert said[key].endswith("The key is asset_id, date.")
