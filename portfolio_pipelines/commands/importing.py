@@ -48,6 +48,7 @@ def import_investment_file(platform: Platform, source: Path | bytes, name: str |
         platform.database.engine,
         source,
         closes=platform.market.purchase_closes,
+        absences=platform.market.known_absences,
         first_day=platform.settings.first_day,
         who=whoami(),
         name=name,

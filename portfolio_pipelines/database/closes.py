@@ -1,4 +1,4 @@
-"""The close that a quantity without a number is derived from: what the importer asks for and what it is told.
+"""The close that a quantity without a number is derived from, and the days without any: what the importer is told.
 
 Belongs here: the agreement between importer and prices. Prices themselves come from the caller, quantities are made
 in `investment_import`.
@@ -8,7 +8,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Any, Final
+
+import polars as pl
 
 USABLE: Final = frozenset({"ok", "manual", "disagreement"})
 """Statuses of a close that belongs to the day itself. A carried (`stale`) price is nobody's purchase price."""
@@ -27,6 +29,9 @@ class Close:
 
 Closes = Callable[[list[tuple[str, date]]], Mapping[tuple[str, date], Close]]
 """Asked once for all (asset_id, UTC day) that are needed; a pair that is missing from the answer has no price."""
+
+Absences = Callable[[list[str]], pl.DataFrame]
+"""Asked once for all assets whose quantity a file gives: schema `market.first_closes.ABSENCES`."""
 
 
 def is_usable(close: Close | None) -> bool:
@@ -52,3 +57,16 @@ def explain_missing(asset_id: str, day: date, close: Close | None) -> str:
     if close is not None and close.status == "stale":
         return f"no close of {asset_id} on {day} itself is known, only an older one{said}: {remedy}"
     return f"no provider answered with a price of {asset_id} on {day}{said}: {remedy}"
+
+
+def explain_absence(row: Mapping[str, Any]) -> str:
+    """Why an asset cannot have been bought on a day before its first close, and what to do.
+
+    Args:
+        row: An asset_id and day, with the columns of ABSENCES.
+    """
+    return (
+        f"{row['asset_id']} had no price yet on {row['day']}: its first known close is of {row['first_day']} "
+        f"({row['first_origin']}), and {row['origin']} prices other assets from {row['reaches_from']} on; correct the "
+        f"day, or import a price file with a close of that day"
+    )

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from portfolio_pipelines.database import investment_versions as versions
 from portfolio_pipelines.database.assets import load_asset_symbols, load_assets
-from portfolio_pipelines.database.closes import Close, Closes, explain_missing, is_usable
+from portfolio_pipelines.database.closes import Absences, Close, Closes, explain_absence, explain_missing, is_usable
 from portfolio_pipelines.database.investment_files import InvestmentFile, read_investment_file
 from portfolio_pipelines.database.staging import lock_imports, record_import
 from portfolio_pipelines.database.symbols import explain, resolve
@@ -40,6 +40,7 @@ def import_investments(
     closes: Closes,
     first_day: date,
     who: str,
+    absences: Absences | None = None,
     now: datetime | None = None,
     name: str | None = None,
 ) -> InvestmentImport:
@@ -55,6 +56,8 @@ def import_investments(
         closes: Asked once for the closes that empty quantities need; not asked when there are none.
         first_day: Older purchases are refused (the setting of that name).
         who: Who imports.
+        absences: Asked once for the days on which assets with a given quantity had no price yet; purchases of those
+            days are refused. Not asked when no leg is new or moved; without it no such day is known.
         now: Time of the import; the clock when not given.
         name: Name of the file, when `source` is its content.
 
@@ -68,6 +71,8 @@ def import_investments(
         rows = _name_assets(file, load_assets(engine), load_asset_symbols(engine))
         versions.stage(connection, rows)
         _price(connection, closes, file.faults)
+        if absences is not None:
+            _check_first_closes(connection, absences, file.faults)
         if not file.faults:
             _check_decisions(connection, file.faults)
         if file.faults:
@@ -152,6 +157,22 @@ def _price(connection: sa.Connection, closes: Closes, faults: Faults) -> None:
             versions.rows_without_close(connection),
             lambda row: explain_missing(row["asset_id"], row["day"], answers.get((row["asset_id"], row["day"]))),
         )
+
+
+def _check_first_closes(connection: sa.Connection, absences: Absences, faults: Faults) -> None:
+    """Refuse purchases of days on which it is known that the asset had no price yet, also where a quantity is given."""
+    bought = versions.given(connection)
+    if bought.is_empty():
+        return
+    known = absences(bought["asset_id"].unique().sort().to_list())
+    early = (
+        bought.join(known, on="asset_id", maintain_order="left_right")
+        .filter(pl.col("day").is_between("reaches_from", "absent_until"))
+        .unique(["asset_id", "day"], keep="first", maintain_order=True)
+    )
+    if not early.is_empty():
+        rows = versions.rows_given(connection, early)
+        faults.add_rows(rows.join(early, on=["asset_id", "day"]), explain_absence)
 
 
 def _usable(needs: list[tuple[str, date]], answers: Mapping[tuple[str, date], Close]) -> dict[tuple[str, date], Close]:

@@ -41,6 +41,12 @@ COMPARED: Final = """
         on l.investment_key = i.investment_key and l.asset_id = s.asset_id and l.superseded_at is null
 """
 
+# A leg that stands as it was is not judged anew: prices that came after it must not refuse the file that brought it.
+GIVEN: Final = """
+    c.quantity is not null
+    and (c.old_version is null or c.day <> (c.old_at at time zone 'UTC')::date)
+"""
+
 # The factor gives the division 30 decimals, so that rounding to 18 is the only rounding.
 DERIVED: Final = "round({amount} * 1.000000000000000000000000000000 / {close}, 18)"
 
@@ -157,6 +163,26 @@ def rows_without_close(connection: sa.Connection) -> pl.DataFrame:
         where quantity is null and not keeps_quantity
           and not exists (select from closes p where p.asset_id = c.asset_id and p.day = c.day)
         """,
+    )
+
+
+def given(connection: sa.Connection) -> pl.DataFrame:
+    """The (asset_id, day) of legs that bring their quantity along and are new or moved to another day, sorted."""
+    query = f"select distinct asset_id, day from compared c where {GIVEN} order by 1, 2"  # noqa: S608 (fixed text)
+    rows = [tuple(row) for row in connection.execute(sa.text(query))]
+    return pl.DataFrame(rows, schema={"asset_id": pl.String, "day": pl.Date}, orient="row")
+
+
+def rows_given(connection: sa.Connection, needs: pl.DataFrame) -> pl.DataFrame:
+    """The staged rows of some (asset_id, day) of `given`: row, asset_id, day."""
+    return read_rows(
+        connection,
+        f"""
+        select row_number as row, asset_id, day from compared c
+        join unnest(cast(:assets as text[]), cast(:days as date[])) as n (asset_id, day) using (asset_id, day)
+        where {GIVEN}
+        """,  # noqa: S608 (fixed text)
+        {"assets": needs["asset_id"].to_list(), "days": needs["day"].to_list()},
     )
 
 

@@ -17,6 +17,7 @@ from portfolio_pipelines.database.closes import Close
 from portfolio_pipelines.database.reservations import DatabaseReservations
 from portfolio_pipelines.market.consensus import STATE, ConsensusPolicy, decide_prices
 from portfolio_pipelines.market.fetch import Listing, Progress, fetch_quotes
+from portfolio_pipelines.market.first_closes import known_absences
 from portfolio_pipelines.market.providers import build_providers
 from portfolio_pipelines.market.quotes import QUOTES, Outcome, PriceProvider
 from portfolio_pipelines.market.tracking import tracked_days
@@ -212,6 +213,11 @@ class MarketData:
         for need in needs:
             closes.setdefault(need, Close(None, None, "no_source", None, first_days.get(need[0])))
         return closes
+
+    def known_absences(self, assets: Sequence[str]) -> pl.DataFrame:
+        """The days on which these assets are known to have had no price yet, schema ABSENCES; asks no provider."""
+        overrides = self.database.overrides().filter(pl.col("withdrawn_at").is_null())
+        return known_absences(self.ledger.scan(), overrides, assets)
 
     def _listings(self) -> dict[str, Listing]:
         """What providers call each asset: the asset map's word first, then what the tokens of wallets say."""

@@ -75,11 +75,13 @@ class QuoteLedger:
 
     def first_days(self) -> dict[str, date]:
         """The first day on which each asset has a price."""
-        paths = self._files()
-        if not paths:
-            return {}
-        good = pl.scan_parquet(paths, hive_partitioning=False).filter(pl.col("outcome") == Outcome.OK)
+        good = self.scan().filter(pl.col("outcome") == Outcome.OK)
         return dict(good.group_by("asset_id").agg(pl.col("date").min()).collect().iter_rows())
+
+    def scan(self) -> pl.LazyFrame:
+        """All quotes, schema QUOTES, in no order: for questions that need few columns of all of them."""
+        paths = self._files()
+        return pl.scan_parquet(paths, hive_partitioning=False) if paths else pl.LazyFrame(schema=QUOTES)
 
     def last_day(self) -> date | None:
         """The newest day on which any asset has a price; None when there is none at all."""
