@@ -11,6 +11,7 @@ from typing import Final
 from portfolio_pipelines.commands.console import OUT, yesterday
 from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.settings import Settings
+from portfolio_pipelines.wording import counted
 
 LEAST_PYTHON: Final = (3, 11)
 PACKAGES: Final = ("dagster", "dbt-core", "duckdb", "polars", "sqlalchemy")
@@ -107,7 +108,8 @@ def _days(platform: Platform) -> Iterator[Finding]:
 
     missing = missing_days(platform.lake, yesterday())
     remedy = f"portfolio backfill --from {missing[0]} --to {missing[-1]} --only-missing" if missing else ""
-    yield Finding(None if missing else True, f"{len(missing)} days are missing since the first purchase", remedy)
+    days = counted(len(missing), "day is", "days are")
+    yield Finding(None if missing else True, f"{days} missing since the first purchase", remedy)
 
 
 def _warehouse(platform: Platform) -> Iterator[Finding]:

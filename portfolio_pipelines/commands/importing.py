@@ -7,6 +7,7 @@ from typing import Final
 
 from portfolio_pipelines.commands.console import OUT
 from portfolio_pipelines.resources.platform import Platform
+from portfolio_pipelines.wording import counted
 
 SAMPLE_FILE: Final = Path(__file__).parent.parent / "sample" / "investments.csv"
 SAMPLE_WALLETS: Final = SAMPLE_FILE.with_name("wallets.csv")
@@ -31,7 +32,7 @@ def import_price_files(platform: Platform, files: list[Path]) -> None:
             OUT.print(f"{report.file_name}: imported before ({report.already_imported:%Y-%m-%d %H:%M} UTC), no change")
             continue
         OUT.print(
-            f"{report.file_name}: {report.n_quotes:,} closes of {report.n_assets} assets, "
+            f"{report.file_name}: {counted(report.n_quotes, 'close')} of {counted(report.n_assets, 'asset')}, "
             f"{report.first_day} to {report.last_day}"
         )
         if report.new_assets:
@@ -54,7 +55,8 @@ def import_investment_file(platform: Platform, source: Path | bytes, name: str |
         name=name,
     )
     OUT.print(
-        f"{report.file_name}: {report.inserted} new legs, {report.corrected} corrected, {report.unchanged} unchanged"
+        f"{report.file_name}: {counted(report.inserted, 'new leg')}, {report.corrected:,} corrected, "
+        f"{report.unchanged:,} unchanged"
     )
     if report.first_affected_day is not None:
         OUT.print(f"  figures from {report.first_affected_day} on are affected: `portfolio run` brings them up to date")
@@ -73,7 +75,8 @@ def import_wallet_file(platform: Platform, path: Path, *, notes: bool = True) ->
         platform.database.engine, path, chains=registry, who=whoami(), resolve=name_resolver(registry)
     )
     OUT.print(
-        f"{report.file_name}: {report.added} new wallets, {report.changed} changed, {report.unchanged} unchanged",
+        f"{report.file_name}: {counted(report.added, 'new wallet')}, {report.changed:,} changed, "
+        f"{report.unchanged:,} unchanged",
         markup=False,
     )
     for note in report.notes if notes else ():
@@ -96,7 +99,8 @@ def import_liquidity_file(platform: Platform, path: Path, *, unchecked: bool) ->
         check=None if unchecked else pool_checker(registry),
     )
     OUT.print(
-        f"{report.file_name}: {report.added} new positions, {report.changed} changed, {report.unchanged} unchanged",
+        f"{report.file_name}: {counted(report.added, 'new position')}, {report.changed:,} changed, "
+        f"{report.unchanged:,} unchanged",
         markup=False,
     )
     for chain, pool in report.unchecked:

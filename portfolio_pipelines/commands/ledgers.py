@@ -11,6 +11,7 @@ from portfolio_pipelines.commands.importing import whoami
 from portfolio_pipelines.commands.reading import print_frame
 from portfolio_pipelines.resources.ledger_rules import inventory_rules
 from portfolio_pipelines.resources.platform import Platform
+from portfolio_pipelines.wording import counted
 
 MOST_NAMED: Final = 20
 """Rows that a message lists."""
@@ -52,7 +53,7 @@ def import_transaction_file(
         markup=False,
     )
     for reason, count in report.ignored:
-        OUT.print(f"  {count} rows left out: {reason}", style="dim", markup=False)
+        OUT.print(f"  {counted(count, 'row')} left out: {reason}", style="dim", markup=False)
     if report.new_assets:
         OUT.print(f"  kept without a price: {', '.join(report.new_assets)}", style="yellow", markup=False)
     if report.missing:

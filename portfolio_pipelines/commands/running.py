@@ -19,6 +19,7 @@ from portfolio_pipelines.delivery.alerts.failed_runs import record_failed_run
 from portfolio_pipelines.market.benchmarks import CARRIED_OVER
 from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.resources.validator import SHARED as VALIDATING_PROCESS
+from portfolio_pipelines.wording import counted
 
 MOST_NOTES: Final = 20
 
@@ -161,8 +162,8 @@ def describe(report: RunReport, progress: RunProgress) -> None:
     else:
         first, last = plan.window
         OUT.print(
-            f"Ran {first} to {last}: {len(plan.missing)} days were missing, "
-            f"{len(plan.changed)} had inputs that may have changed."
+            f"Ran {first} to {last}: {counted(len(plan.missing), 'day was', 'days were')} missing, "
+            f"{len(plan.changed):,} had inputs that may have changed."
         )
     if report.is_sample:
         OUT.print("The prices are those of the SAMPLE market, not real ones.", style="bold yellow")

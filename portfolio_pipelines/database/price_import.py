@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from portfolio_pipelines.database.symbols import explain, resolve
 from portfolio_pipelines.market.file_faults import Faults
 from portfolio_pipelines.market.price_files import PriceFile, read_price_file
 from portfolio_pipelines.market.quotes import QUOTES, Outcome
+from portfolio_pipelines.wording import counted
 
 TICKER: Final = r"^[^\s:\p{C}]{1,32}$"
 """A name that may become an asset of its own, file:NAME."""
@@ -128,29 +129,42 @@ def _name_assets(
 
 
 def _merge_names(rows: pl.DataFrame, faults: Faults) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """One row an asset and day where a file prices it under two names: LUNA and LUNC were one asset until 2022."""
+    """One row an asset and day where a file prices it under two names.
+
+    Two tickers may: LUNA and LUNC were one asset until 2022. A market id beside a ticker or another id is the same row
+    twice, whatever the prices are. A name that repeats itself is a fault of the file already.
+    """
     key = ["asset_id", "date"]
-    rows = rows.sort("row").with_columns(
+    rows = rows.sort("row").with_columns(written=pl.col("name").str.to_lowercase())
+    rows = rows.with_columns(
         first_row=pl.col("row").first().over(key),
         first_name=pl.col("name").first().over(key),
+        first_written=pl.col("written").first().over(key),
         first_close=pl.col("close_usd").first().over(key),
     )
-    again = rows.filter((pl.col("row") != pl.col("first_row")) & (pl.col("name") != pl.col("first_name")))
-    spread = pl.max_horizontal("close_usd", "first_close") / pl.min_horizontal("close_usd", "first_close") - 1
-    faults.add_rows(
-        again.filter(spread > LARGEST_SPREAD),
-        lambda row: (
-            f"contradicts row {row['first_row']}: {row['name']} and {row['first_name']} are both {row['asset_id']} on "
-            f"{row['date']}, priced {row['close_usd']} and {row['first_close']}"
-        ),
+    other = rows.filter(pl.struct(*key, "written").is_first_distinct() & (pl.col("written") != pl.col("first_written")))
+    tickers = ~pl.col("written").str.contains(":", literal=True) & ~pl.col("first_written").str.contains(
+        ":", literal=True
     )
+    faults.add_rows(other.filter(~tickers), _explain_twice)
+    again = other.filter(tickers)
+    spread = pl.max_horizontal("close_usd", "first_close") / pl.min_horizontal("close_usd", "first_close") - 1
+    faults.add_rows(again.filter(spread > LARGEST_SPREAD), _explain_twice)
     notes = tuple(
-        f"{count} rows of {name} were left out: {kept} prices {asset_id} on the same days (largest spread {worst:.1%})"
+        f"{counted(count, 'row')} of {name} {'was' if count == 1 else 'were'} left out: {kept} prices {asset_id} on "
+        f"the same days (largest spread {worst:.1%})"
         for asset_id, name, kept, count, worst in again.group_by("asset_id", "name", "first_name", maintain_order=True)
         .agg(pl.len(), spread.max().alias("worst"))
         .iter_rows()
     )
     return rows.filter(pl.col("row") == pl.col("first_row")), notes
+
+
+def _explain_twice(row: dict[str, Any]) -> str:
+    both = f"{row['name']} and {row['first_name']} are both {row['asset_id']} on {row['date']}"
+    if row["close_usd"] == row["first_close"]:
+        return f"repeats row {row['first_row']}: {both}"
+    return f"contradicts row {row['first_row']}: {both}, priced {row['close_usd']} and {row['first_close']}"
 
 
 def _quotes(rows: pl.DataFrame, file_name: str, now: datetime) -> pl.DataFrame:

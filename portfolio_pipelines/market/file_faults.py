@@ -9,8 +9,10 @@ from typing import Any, Final
 
 import polars as pl
 
-LISTED: Final = 20
-"""Faults shown in a message; the rest is counted."""
+from portfolio_pipelines.wording import counted
+
+LISTED: Final = 1_000
+"""Faults shown in a message, more than anybody mends by hand; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,10 @@ class FileRefusedError(ValueError):
 
     def __init__(self, name: str, faults: tuple[Fault, ...], total: int, advice: str | None = None) -> None:
         self.name, self.faults, self.total = name, faults, total
-        lines = [f"{name} was refused, nothing was imported: {total} fault{'s' if total != 1 else ''}"]
+        lines = [f"{name} was refused, nothing was imported: {counted(total, 'fault')}"]
         lines += [f"  {fault}" for fault in faults]
         if total > len(faults):
-            lines.append(f"  … and {total - len(faults)} more")
+            lines.append(f"  … and {total - len(faults):,} more")
         if advice:
             lines.append(f"What to do: {advice}.")
         super().__init__("\n".join(lines))

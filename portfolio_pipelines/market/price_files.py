@@ -13,6 +13,7 @@ import polars as pl
 from portfolio_pipelines.market.file_faults import Faults
 from portfolio_pipelines.market.table_cells import day, find_bad_dates, find_swapped, number
 from portfolio_pipelines.market.table_files import TableFile, read_table
+from portfolio_pipelines.wording import counted
 
 COLUMNS: Final = ("date", "symbol", "asset_id", "close_usd", "close", "source", "quote")
 RIVALS_OF_CLOSE: Final = frozenset({"adj close", "adj_close", "price", "price_usd"})
@@ -128,9 +129,13 @@ def _check_rows(cells: pl.DataFrame, faults: Faults) -> tuple[pl.DataFrame, tupl
 
 
 def _find_duplicates(rows: pl.DataFrame, faults: Faults) -> None:
-    """Rows that price the same asset on the same day as a row before them."""
+    """Rows that price the same name on the same day as a row before them. Names are compared without case.
+
+    Two names of one asset are found in `database.price_import`, which knows what they mean.
+    """
     named = rows.with_columns(asset=pl.coalesce("asset_id", "symbol")).sort("row")
-    key = ["asset", "date"]
+    named = named.with_columns(name=pl.col("asset").str.to_lowercase())
+    key = ["name", "date"]
     again = named.filter(~pl.struct(key).is_first_distinct())
     first = named.filter(pl.struct(key).is_first_distinct()).select(*key, first="row", other="close_usd")
     faults.add_rows(
@@ -150,9 +155,10 @@ def _notes(cells: pl.DataFrame, unpriced: pl.DataFrame, rows: pl.DataFrame) -> t
         named = ", ".join(
             unpriced.select(pl.coalesce("asset_id", "symbol").drop_nulls().unique().sort()).to_series()[:5]
         )
-        notes.append(f"{unpriced.height} of {cells.height} rows have no price and were left out ({named})")
+        notes.append(f"{unpriced.height:,} of {counted(cells.height, 'row')} have no price and were left out ({named})")
     tokens = rows.filter(pl.col("quote").str.to_uppercase() != "USD")
     if not tokens.is_empty():
         currencies = ", ".join(tokens["quote"].unique().sort())
-        notes.append(f"{tokens.height} rows are quoted in {currencies}, taken as US dollars")
+        are = "is" if tokens.height == 1 else "are"
+        notes.append(f"{counted(tokens.height, 'row')} {are} quoted in {currencies}, taken as US dollars")
     return tuple(notes)

@@ -9,6 +9,7 @@ from typing import Final
 import polars as pl
 
 from portfolio_pipelines.market.file_faults import Faults
+from portfolio_pipelines.wording import counted
 
 DAY: Final = (
     r"^(\d{4}-\d{2}-\d{2})(?:[T ](?:00:00(?::00(?:\.0+)?)?|23:59:59(?:\.\d+)?)\s?(?:Z|UTC|[+-]\d{2}:?\d{2})?)?$"
@@ -69,7 +70,7 @@ def find_bad_dates(cells: pl.DataFrame, column: str, good: pl.Expr, faults: Faul
     day_first = bad.filter(pl.col(column).str.contains(DAY_MONTH_YEAR))
     if not day_first.is_empty():
         example, row, count = day_first[column][0], day_first["row"][0], day_first.height
-        faults.add(f"dates look like day-month-year ({example!r}, {count} rows): write YYYY-MM-DD", row)
+        faults.add(f"dates look like day-month-year ({example!r}, {counted(count, 'row')}): write YYYY-MM-DD", row)
     others = bad.filter(~pl.col(column).str.contains(DAY_MONTH_YEAR))
     faults.add_rows(others, lambda row: f"{column} {row[column]!r} is no date of the form YYYY-MM-DD")
 

@@ -18,6 +18,7 @@ from portfolio_pipelines.market.file_faults import Faults, FileRefusedError
 from portfolio_pipelines.market.json_tables import LIST_MARK, json_rows
 
 BLANK: Final = " \t\r,"
+PARQUET_NAMES: Final = (".parquet", ".pq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ def read_table(
     data = _content(source, faults)
     if data[:4] == b"PAR1":
         columns, cells = _read_parquet(data, wanted, lists, faults)
+    elif data and name.lower().endswith(PARQUET_NAMES):
+        raise refuse(faults, "is not a Parquet file, although its name says so")
     else:
         text = _decode(data, faults)
         first = text.lstrip()[:1]

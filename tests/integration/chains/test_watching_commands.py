@@ -108,7 +108,7 @@ def test_a_name_without_a_node_of_ethereum_is_refused(home: Path) -> None:
 
 def test_wallets_on_chains_that_are_not_read_come_in_with_a_note(home: Path) -> None:
     output = done("import", "wallets", file(home, f"user_id,address,chains\nann,{HOLDER},base;Ethereum\n"))
-    assert "1 new wallets" in output
+    assert "1 new wallet," in output
     assert "base is not enabled: nothing is read there until it is" in output
 
 
@@ -127,7 +127,7 @@ def test_pools_are_asked_whether_they_are_pools(connected: Path, mainnet: Anvil)
         assert f"row 3: {NOBODY} is no pool: there is no contract on ethereum" in message
         assert "there is no liquidity position" in done("liquidity")
         output = done("import", "liquidity-positions", file(connected, head + good))
-    assert "1 new positions" in output
+    assert "1 new position," in output
     assert f"{pair.lower()} on ethereum answers like a pool, but no factory that we know confirms it" in output
     (position,) = rows("liquidity", "--user", "ann")
     assert (position["pool"], position["protocol"], position["entry_price"]) == (pair.lower(), "uniswap_v2", "1.5")

@@ -95,13 +95,49 @@ def test_two_names_of_one_asset_give_one_quote_and_a_note(database: sa.Engine) -
     done = load(database, HEADER + "2021-01-01,LUNA,1.00,\n2021-01-01,LUNC,1.05,\n", lake)
     assert lake.quotes[0]["close_usd"].to_list() == [1.0]
     assert done.notes == (
-        "1 rows of LUNC were left out: LUNA prices coingecko:terra-luna on the same days (largest spread 5.0%)",
+        "1 row of LUNC was left out: LUNA prices coingecko:terra-luna on the same days (largest spread 5.0%)",
     )
 
 
 def test_two_names_of_one_asset_that_contradict_each_other_are_refused(database: sa.Engine) -> None:
     message = refusal(database, HEADER + "2021-01-01,LUNA,1,\n2021-01-01,LUNC,2,\n")
     assert "row 3: contradicts row 2: LUNC and LUNA are both coingecko:terra-luna on 2021-01-01" in message
+
+
+BOTH = "date,symbol,asset_id,close_usd\n2024-05-01,{first},{second},60000\n2024-05-01,{other},{further},{close}\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names"),
+    [
+        (("BTC", ""), ("", "coingecko:bitcoin"), "coingecko:bitcoin and BTC"),
+        (("", "coingecko:bitcoin"), ("btc", ""), "BTC and coingecko:bitcoin"),
+        (("", "btc"), ("", "Coingecko:Bitcoin"), "Coingecko:Bitcoin and btc"),
+        (("STETH", ""), ("", "file:STETH"), "file:STETH and STETH"),
+    ],
+    ids=["symbol, id", "id, symbol", "ticker in the column of ids", "an asset that the file makes"],
+)
+def test_a_ticker_beside_the_id_of_the_same_asset_is_the_same_row_twice(
+    database: sa.Engine, first: tuple[str, str], second: tuple[str, str], names: str
+) -> None:
+    def text(close: float) -> str:
+        return BOTH.format(first=first[0], second=first[1], other=second[0], further=second[1], close=close)
+
+    asset = "file:STETH" if "STETH" in names else "coingecko:bitcoin"
+    contradicting = refusal(database, text(70_000))
+    assert f"row 3: contradicts row 2: {names} are both {asset} on 2024-05-01, priced 70000.0 and" in contradicting
+    assert f"row 3: repeats row 2: {names} are both {asset} on 2024-05-01" in refusal(database, text(60_000))
+
+
+def test_each_row_that_is_there_again_is_one_fault(database: sa.Engine) -> None:
+    message = refusal(
+        database,
+        "date,asset_id,close_usd\n"
+        + "".join(f"2024-05-01,{name},{close}\n" for name, close in [("BTC", 1), ("btc", 2), ("coingecko:bitcoin", 3)]),
+    )
+    assert "2 faults" in message
+    assert "row 3: contradicts row 2: btc on 2024-05-01 is 2.0 here and 1.0 there" in message
+    assert "row 4: contradicts row 2: coingecko:bitcoin and BTC are both coingecko:bitcoin on 2024-05-01" in message
 
 
 def test_the_same_content_again_changes_nothing_and_says_so(database: sa.Engine) -> None:

@@ -98,7 +98,7 @@ def test_times_without_zone_are_utc_and_offsets_are_converted(text: str, moment:
         (leg(invested_at="2026-01-10T12:00:01Z"), "row 2: invested_at 2026-01-10T12:00:01Z is in the future"),
         (leg(invested_at="2026-01-11"), "row 2: invested_at 2026-01-11 is in the future"),
         (leg(invested_at="2012-12-31"), "row 2: invested_at 2012-12-31 is before 2013-01-01, the first day"),
-        (leg(invested_at="31/12/2024"), "row 2: dates look like day-month-year ('31/12/2024', 1 rows)"),
+        (leg(invested_at="31/12/2024"), "row 2: dates look like day-month-year ('31/12/2024', 1 row)"),
         (leg(invested_at="2024-02-30"), "row 2: invested_at '2024-02-30' is no date"),
         (leg(invested_at="2024-01-01T25:00"), "row 2: invested_at '2024-01-01T25:00' is no date"),
         (leg(invested_at="0001-01-01T00:00+14:00"), "row 2: invested_at '0001-01-01T00:00+14:00' is no date"),
@@ -151,7 +151,7 @@ def test_json_numbers_are_not_rounded_to_doubles() -> None:
 
 def test_a_million_day_first_dates_are_one_fault() -> None:
     found = faults(HEADER + "".join(f"ann,i{n},31/12/2024,BTC,1,\n" for n in range(1000)))
-    assert found == ["row 2: dates look like day-month-year ('31/12/2024', 1000 rows): write YYYY-MM-DD"]
+    assert found == ["row 2: dates look like day-month-year ('31/12/2024', 1,000 rows): write YYYY-MM-DD"]
 
 
 @given(st.binary(max_size=300))

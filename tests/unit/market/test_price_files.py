@@ -94,10 +94,15 @@ def test_parquet_with_dates_and_numbers_loads_like_text() -> None:
         (row("2024-01-02", "BTC", "1e999"), "row 3: close_usd is 1e999: a price is a positive"),
         (row("2024-01-02", "BTC", "four"), "row 3: close_usd 'four' is no number"),
         (row("2024-01-01", "btc", "1"), "row 3: repeats row 2 (BTC on 2024-01-01)"),
+        ("date,asset_id,close_usd\n2024-01-01,btc,60000\n2024-01-01,BTC,70000\n", "row 3: contradicts row 2: BTC on"),
+        (
+            "date,asset_id,close_usd\n2024-01-01,coingecko:bitcoin,1\n2024-01-01,Coingecko:Bitcoin,1\n",
+            "row 3: repeats row 2 (Coingecko:Bitcoin on 2024-01-01)",
+        ),
         (row("2024-01-01", "BTC", "2"), "row 3: contradicts row 2: BTC on 2024-01-01 is 2.0 here and 1.0 there"),
-        (row("31/12/2023", "BTC", "1"), "row 3: dates look like day-month-year ('31/12/2023', 1 rows)"),
-        (row("31-12-2023", "BTC", "1"), "row 3: dates look like day-month-year ('31-12-2023', 1 rows)"),
-        (row("31.12.23", "BTC", "1"), "row 3: dates look like day-month-year ('31.12.23', 1 rows)"),
+        (row("31/12/2023", "BTC", "1"), "row 3: dates look like day-month-year ('31/12/2023', 1 row)"),
+        (row("31-12-2023", "BTC", "1"), "row 3: dates look like day-month-year ('31-12-2023', 1 row)"),
+        (row("31.12.23", "BTC", "1"), "row 3: dates look like day-month-year ('31.12.23', 1 row)"),
         (row("2023-02-30", "BTC", "1"), "row 3: date '2023-02-30' is no date"),
         (row("2023-02-03 14:00", "BTC", "1"), "row 3: date '2023-02-03 14:00' is no date"),
         (row("yesterday", "BTC", "1"), "row 3: date 'yesterday' is no date"),
@@ -141,13 +146,30 @@ def test_all_faults_are_told_at_once() -> None:
     assert [fault.split(":")[0] for fault in found] == ["row 2", "row 3", "row 4", "row 5", "row 6"]
 
 
-def test_a_thousand_faults_are_counted_and_twenty_are_listed() -> None:
-    text = "date,symbol,close_usd\n" + "".join(f"{date(2020, 1, 1) + timedelta(days=n)},BTC,-1\n" for n in range(1000))
-    refusal = read(text).faults.refusal()
-    assert refusal.total == 1000
-    assert len(refusal.faults) == 20
-    assert str(refusal).startswith("prices.csv was refused, nothing was imported: 1000 faults\n")
-    assert str(refusal).endswith("… and 980 more")
+def refusal_of(faulty: int) -> FileRefusedError:
+    days = (date(2020, 1, 1) + timedelta(days=n) for n in range(faulty))
+    return read("date,symbol,close_usd\n" + "".join(f"{day},BTC,-1\n" for day in days)).faults.refusal()
+
+
+def test_a_thousand_faults_are_all_listed() -> None:
+    refusal = refusal_of(1_000)
+    lines = str(refusal).split("\n")
+    assert lines[0] == "prices.csv was refused, nothing was imported: 1,000 faults"
+    assert [line.split(":")[0] for line in lines[1:]] == [f"  row {number}" for number in range(2, 1_002)]
+
+
+def test_beyond_a_thousand_faults_the_rest_is_counted() -> None:
+    refusal = refusal_of(2_200)
+    assert refusal.total == 2_200
+    assert len(refusal.faults) == 1_000
+    assert str(refusal).endswith("\n  … and 1,200 more")
+
+
+@pytest.mark.parametrize("name", ["bad.parquet", "BAD.PARQUET", "bad.pq"])
+def test_text_in_a_file_that_calls_itself_parquet_is_named_so(name: str) -> None:
+    with pytest.raises(FileRefusedError) as caught:
+        read_price_file(b"hello\n", today=TODAY, name=name)
+    assert [str(fault) for fault in caught.value.faults] == ["is not a Parquet file, although its name says so"]
 
 
 def test_rows_before_listing_have_no_price_and_are_left_out_with_a_note() -> None:
@@ -160,7 +182,7 @@ def test_rows_before_listing_have_no_price_and_are_left_out_with_a_note() -> Non
 def test_prices_in_a_dollar_token_are_taken_and_noted() -> None:
     file = read("date,symbol,close_usd,quote\n2024-01-01,SOL,5,USDT\n2024-01-02,SOL,5,USD\n")
     assert not file.faults
-    assert file.notes == ("1 rows are quoted in USDT, taken as US dollars",)
+    assert file.notes == ("1 row is quoted in USDT, taken as US dollars",)
 
 
 @given(st.binary(max_size=300))
