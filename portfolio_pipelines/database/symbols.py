@@ -3,11 +3,18 @@
 Belongs here: resolving names and explaining why one cannot be resolved, pure. The tables come from `assets`.
 """
 
+import re
 from datetime import date
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import Final
 
 import polars as pl
+
+MARKET_ID: Final = re.compile(r"coingecko:[a-z0-9][a-z0-9._-]{0,127}", re.IGNORECASE | re.ASCII)
+"""A market id of a coin: CoinGecko's own name of it behind the colon."""
+TICKER_LENGTH: Final = 4
+LEAST_RATIO: Final = 0.6
+"""Of `difflib`: what is further away than this is not even looked at."""
 
 RESOLVED: Final = pl.Schema(
     {
@@ -59,9 +66,36 @@ def explain(name: str, day: date, candidates: list[str], assets: pl.DataFrame, s
         return f"asset {name!r} was no symbol on {day}: it means {meanings}"
     known = {text.lower(): text for text in [*assets["asset_id"], *symbols["symbol"]]}
     bare = {asset_id.partition(":")[2].lower(): asset_id for asset_id in assets["asset_id"]}
-    close = [(known | bare)[match] for match in get_close_matches(name.lower(), known | bare, n=3, cutoff=0.6)]
-    hint = f"; did you mean {' or '.join(dict.fromkeys(close))}?" if close else ""
-    return f"unknown asset {name!r}{hint}"
+    close = _close_names(name.lower(), known | bare)
+    if close:
+        return f"unknown asset {name!r}; did you mean {' or '.join(close)}?{_way_in(name)}"
+    way_in = _way_in(name) or " `portfolio assets list` shows those that are known"
+    return f"unknown asset {name!r}:{way_in}"
+
+
+def _way_in(name: str) -> str:
+    """The command that makes a market id known; nothing for other names."""
+    if not MARKET_ID.fullmatch(name):
+        return ""
+    return f" `portfolio assets add {name.lower()} --symbol TICKER --name NAME` makes it known"
+
+
+def _close_names(name: str, known: dict[str, str]) -> list[str]:
+    """What `name` is probably a slip of the pen for: an edit in a ticker, two in a longer name.
+
+    Of a market id the part behind the colon is compared: that both begin with `coingecko:` makes no two coins alike.
+    """
+    provider, mark, own = name.rpartition(":")
+    head = provider + mark
+    rivals = {text.removeprefix(head): text for text in known if text.startswith(head)}
+    near = get_close_matches(own, rivals, n=5, cutoff=LEAST_RATIO)
+    slips = 1 if len(own) <= TICKER_LENGTH else 2
+    return list(dict.fromkeys(known[rivals[text]] for text in near if _edits(own, text) <= slips))[:3]
+
+
+def _edits(one: str, other: str) -> int:
+    same = sum(block.size for block in SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks())
+    return max(len(one), len(other)) - same
 
 
 def _meaning(row: dict[str, object]) -> str:

@@ -67,4 +67,27 @@ def test_a_ticker_that_meant_nothing_on_the_day_says_when_it_did() -> None:
 def test_an_unknown_name_is_answered_with_close_matches() -> None:
     assert reason("LUNAA", SPLIT) == "unknown asset 'LUNAA'; did you mean LUNA?"
     assert reason("the-grph", SPLIT) == "unknown asset 'the-grph'; did you mean coingecko:the-graph?"
-    assert reason("@@@@@@", SPLIT) == "unknown asset '@@@@@@'"
+    assert reason("grtt", SPLIT) == "unknown asset 'grtt'; did you mean GRT?"
+
+
+@pytest.mark.parametrize("name", ["@@@@@@", "NOTACOIN", "the-giraffe", "lunatic"])
+def test_what_is_close_to_nothing_gets_no_guess_but_the_list(name: str) -> None:
+    assert reason(name, SPLIT) == f"unknown asset {name!r}: `portfolio assets list` shows those that are known"
+
+
+def test_an_unknown_market_id_is_answered_with_the_command_that_makes_it_known() -> None:
+    assert reason("coingecko:pendle", SPLIT) == (
+        "unknown asset 'coingecko:pendle': `portfolio assets add coingecko:pendle --symbol TICKER --name NAME` makes "
+        "it known"
+    )
+    assert reason("COINGECKO:TERRA-LUNAA", SPLIT) == (
+        "unknown asset 'COINGECKO:TERRA-LUNAA'; did you mean coingecko:terra-luna or coingecko:terra-luna-2? "
+        "`portfolio assets add coingecko:terra-lunaa --symbol TICKER --name NAME` makes it known"
+    )
+
+
+def test_that_ids_begin_alike_makes_no_two_coins_close() -> None:
+    coins = pl.DataFrame({"asset_id": ["coingecko:bitcoin", "coingecko:pepe", "coingecko:ripple"]})
+    assert "did you mean" not in explain("coingecko:pendle", SPLIT, [], coins, SYMBOLS)
+    assert "did you mean" not in explain("NOTACOIN", SPLIT, [], coins, SYMBOLS)
+    assert "did you mean coingecko:bitcoin?" in explain("bitcon", SPLIT, [], coins, SYMBOLS)
