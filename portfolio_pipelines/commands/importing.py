@@ -3,11 +3,14 @@
 import getpass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from portfolio_pipelines.commands.console import OUT
 from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.wording import counted
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SAMPLE_FILE: Final = Path(__file__).parent.parent / "sample" / "investments.csv"
 SAMPLE_WALLETS: Final = SAMPLE_FILE.with_name("wallets.csv")
@@ -22,12 +25,25 @@ def whoami() -> str:
         return "unknown"
 
 
-def import_price_files(platform: Platform, files: list[Path]) -> None:
-    """Import price files one after the other; each is taken whole or refused whole."""
+def import_price_files(platform: Platform, files: list[Path], *, runs_next: bool = False) -> None:
+    """Import price files one after the other; each is taken whole or refused whole.
+
+    Args:
+        platform: The installation.
+        files: Files that are there.
+        runs_next: Whether the caller runs the days itself, so that nobody must be told to.
+    """
     from portfolio_pipelines.database.price_import import import_prices
 
+    differing: list[int] = []
+    is_new = False
+
+    def store(quotes: "pl.DataFrame") -> None:
+        differing.append(platform.ledger.differing(quotes))
+        platform.ledger.append(quotes)
+
     for path in files:
-        report = import_prices(platform.database.engine, path, store=platform.ledger.append, who=whoami())
+        report = import_prices(platform.database.engine, path, store=store, who=whoami())
         if report.already_imported is not None:
             OUT.print(f"{report.file_name}: imported before ({report.already_imported:%Y-%m-%d %H:%M} UTC), no change")
             continue
@@ -35,10 +51,16 @@ def import_price_files(platform: Platform, files: list[Path]) -> None:
             f"{report.file_name}: {counted(report.n_quotes, 'close')} of {counted(report.n_assets, 'asset')}, "
             f"{report.first_day} to {report.last_day}"
         )
+        is_new = True
+        if differing[-1]:
+            verb = "differs from one" if differing[-1] == 1 else "differ from those"
+            OUT.print(f"  {counted(differing[-1], 'close')} {verb} that a file brought before: the newer price counts")
         if report.new_assets:
             OUT.print(f"  assets that only price files know: {', '.join(report.new_assets)}")
         for note in report.notes:
             OUT.print(f"  {note}", style="dim", markup=False)
+    if is_new and not runs_next:
+        OUT.print("`portfolio run` brings the figures up to date.")
 
 
 def import_investment_file(platform: Platform, source: Path | bytes, name: str | None = None) -> None:

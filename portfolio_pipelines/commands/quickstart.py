@@ -31,7 +31,7 @@ def quickstart(price_files: list[Path], days: int) -> None:
     with RunProgress() as progress:
         platform = open_platform(progress.asked)
         if price_files:
-            import_price_files(platform, price_files)
+            import_price_files(platform, price_files, runs_next=True)
         last = last_day(platform)
         if first_purchase(platform) is None:
             import_investment_file(platform, sample_investments(last), "sample investments")

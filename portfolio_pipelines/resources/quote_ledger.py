@@ -56,6 +56,27 @@ class QuoteLedger:
                 added.update(new["date"].unique())
         return sorted(added)
 
+    def differing(self, quotes: pl.DataFrame) -> int:
+        """How many of these quotes give another price than the newest one that their provider gave before.
+
+        Args:
+            quotes: Rows of schema QUOTES that are not added yet, each asset and day once a provider.
+        """
+        months = quotes.select("provider", month=pl.col("date").dt.strftime("%Y-%m")).unique()
+        paths = [path for key in months.sort("provider", "month").iter_rows() if (path := self._path(*key)).is_file()]
+        if not paths:
+            return 0
+        was = (
+            pl.scan_parquet(paths, hive_partitioning=False)
+            .filter(pl.col("outcome") == Outcome.OK)
+            .join(quotes.lazy().select(KEY), on=KEY, how="semi")
+            .sort("known_at")
+            .group_by(KEY)
+            .agg(was_close=pl.col("close_usd").last())
+            .collect()
+        )
+        return quotes.join(was, on=KEY).filter(pl.col("close_usd") != pl.col("was_close")).height
+
     def read(self, start: date, end: date) -> pl.DataFrame:
         """Every quote of the days [start, end), sorted by asset, day, provider and known_at."""
         months = {

@@ -115,3 +115,12 @@ def test_what_is_missing_is_asked_for_in_ranges() -> None:
         ("yahoo", days[0], days[2]),
         ("yahoo", days[3], days[4] + timedelta(days=1)),
     ]
+
+
+def test_closes_that_differ_from_the_newest_ones_of_the_same_provider_are_counted(ledger: QuoteLedger) -> None:
+    file = {"provider": "file", "source": "prices.csv"}
+    kept(ledger, answer(10.0, **file), answer(11.0, 2, **file), answer(20.0, day=NEXT, **file), answer(99.0))
+    again = [answer(10.0, 3, **file), answer(20.0, 3, day=NEXT, **file), answer(1.0, day=NEXT + timedelta(40), **file)]
+    assert ledger.differing(pl.DataFrame(again, schema=QUOTES)) == 1
+    assert ledger.differing(pl.DataFrame([answer(11.0, 3, **file)], schema=QUOTES)) == 0
+    assert ledger.differing(pl.DataFrame([answer(5.0, provider="yahoo")], schema=QUOTES)) == 0
