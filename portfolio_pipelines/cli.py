@@ -340,17 +340,26 @@ def stop() -> None:
         OUT.print("The embedded Postgres is stopped.")
 
 
-@prices.command("override")
-def override(asset: str, day: str, close_usd: str, why: Why) -> None:
+@prices.command("override", context_settings={"ignore_unknown_options": True})  # -5 is a price, if a wrong one
+def override(
+    asset: str,
+    day: str,
+    close_usd: str,
+    why: Why,
+    yes: Annotated[bool, typer.Option("--yes", help="The price is meant, however far it is from the others.")] = False,
+) -> None:
     """Set the close of an asset on a day.
 
-    Example: `portfolio prices override LUNA 2022-05-12 1.0769 --why "exchange print confirmed"`
+    A price five times the nearest accepted close or more, or a fifth or less (PORTFOLIO_JUMP_FACTOR), is taken with
+    --yes only.
+
+    Example: `portfolio prices override LUNA 2022-05-12 1.0769 --why "exchange print confirmed" --yes`
     """
     from portfolio_pipelines.commands import overriding
     from portfolio_pipelines.commands.console import open_platform, parse_day, readable_errors, today
 
     with readable_errors():
-        overriding.override(open_platform(), asset, parse_day(day, today()), close_usd, why)
+        overriding.override(open_platform(), asset, parse_day(day, today()), close_usd, why, sure=yes)
 
 
 @prices.command("confirm")

@@ -12,11 +12,20 @@ from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.tables import PRICES, PRICES_SCHEMA
 
 
-def override(platform: Platform, asset: str, day: date, close: str, why: str) -> None:
+def override(platform: Platform, asset: str, day: date, close: str, why: str, *, sure: bool = False) -> None:
     """Set the close of an asset on a day by hand.
 
+    Args:
+        platform: The installation.
+        asset: A market id, or a symbol valid on the day.
+        day: UTC day of the close.
+        close: US dollars, as typed.
+        why: The reason, for those who ask later.
+        sure: Whether the price may be far from the closes around it.
+
     Raises:
-        CommandError: If the asset is unknown or the close is no number.
+        CommandError: If the asset is unknown, the close is no number, or it would be held back as a jump and nobody
+            said that it is meant.
     """
     from portfolio_pipelines.database.overrides import add_override
 
@@ -25,10 +34,28 @@ def override(platform: Platform, asset: str, day: date, close: str, why: str) ->
     except InvalidOperation:
         msg = f"{close!r} is no price in USD"
         raise CommandError(msg) from None
-    number = add_override(
-        platform.database.engine, asset_of(platform, asset, day), day, price, who=whoami(), why=why, kind="manual"
-    )
+    asset_id = asset_of(platform, asset, day)
+    if not sure and price.is_finite() and price > 0:
+        _refuse_jump(platform, asset_id, day, price)
+    number = add_override(platform.database.engine, asset_id, day, price, who=whoami(), why=why, kind="manual")
     OUT.print(f"override {number}: {asset} closed at {price} USD on {day}. `portfolio run` applies it.")
+
+
+def _refuse_jump(platform: Platform, asset_id: str, day: date, price: Decimal) -> None:
+    """An override passes the jump guard, so that a slip of the finger would be served: it is asked about here."""
+    near = platform.market.accepted_near(asset_id, day)
+    if near is None:
+        return
+    near_day, close = near
+    factor, limit = float(price) / close, platform.market.policy.jump_factor
+    if 1 / limit < factor < limit:
+        return
+    times = f"{factor:,.0f} times" if factor >= 1 else f"a fraction ({factor:.4g}) of"
+    msg = (
+        f"{price} USD is {times} {close} USD, the accepted close of {asset_id} on {near_day}: nothing was changed. "
+        f"If {price} is meant, say so with --yes"
+    )
+    raise CommandError(msg)
 
 
 def confirm(platform: Platform, asset: str, day: date, why: str) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 import polars as pl
 
-from portfolio_pipelines.database.closes import Close
+from portfolio_pipelines.database.closes import USABLE, Close
 from portfolio_pipelines.database.reservations import DatabaseReservations
 from portfolio_pipelines.market.consensus import STATE, ConsensusPolicy, decide_prices
 from portfolio_pipelines.market.fetch import Listing, Progress, fetch_quotes
@@ -26,6 +26,8 @@ from portfolio_pipelines.resources.quote_ledger import QuoteLedger, missing_rang
 from portfolio_pipelines.settings import Settings
 
 SAMPLE: Final = "sample"
+NEAR_DAYS: Final = 7
+"""Days before and after in which a close is looked for that a price typed by hand can be compared with."""
 PROVIDER_COLUMNS: Final = {"coingecko": "coingecko_symbol", "defillama": "defillama_symbol", "yahoo": "yahoo_symbol"}
 
 
@@ -175,6 +177,23 @@ class MarketData:
             msg = f"nobody quoted {asset_id} on {day}"
             raise LookupError(msg)
         return float(decided["close_usd"][0])
+
+    def accepted_near(self, asset_id: str, day: date) -> tuple[date, float] | None:
+        """The accepted close nearest to a day, of which an override of that day is left out; of two the earlier one.
+
+        None when there is none within NEAR_DAYS, or only the sample market.
+        """
+        if self.is_sample:
+            return None
+        days = [day + timedelta(days=offset) for offset in range(-NEAR_DAYS, NEAR_DAYS + 1)]
+        of_asset = pl.col("asset_id") == asset_id
+        quotes = self.ledger.read(days[0], days[-1] + _DAY).filter(of_asset)
+        overrides = self.database.overrides().filter(of_asset & (pl.col("date") != day))
+        decided = decide_prices(quotes, overrides, STATE.to_frame(), self.weekday_assets, days, self.policy)
+        accepted = decided.filter(pl.col("status").is_in(list(USABLE))).select("date", "close_usd")
+        away = (pl.col("date") - day).dt.total_days().abs()
+        nearest = accepted.sort(away, "date").rows()
+        return nearest[0] if nearest else None
 
     def quotes(self, days: Sequence[date], wanted: pl.DataFrame | None = None) -> pl.DataFrame:
         """All quotes of some consecutive days; of the sample market where nobody ever gave a price."""
