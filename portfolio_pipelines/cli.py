@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from portfolio_pipelines.commands.alerts_apps import alerts
+from portfolio_pipelines.commands.assets_apps import assets
 from portfolio_pipelines.commands.delivery_apps import channels as notification_channels
 from portfolio_pipelines.commands.delivery_apps import outbox
 from portfolio_pipelines.commands.explain_app import explain_command
@@ -30,6 +31,7 @@ imports = typer.Typer(help="Bring in investments, prices, wallets and pools from
 prices = typer.Typer(help="Set, confirm and review closes by hand.", no_args_is_help=True)
 app.add_typer(imports, name="import")
 app.add_typer(prices, name="prices")
+app.add_typer(assets, name="assets")
 app.add_typer(wallets, name="wallets")
 app.add_typer(liquidity, name="liquidity")
 app.add_typer(transactions, name="transactions")

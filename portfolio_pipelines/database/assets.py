@@ -53,7 +53,7 @@ def add_asset(
     coingecko_symbol: str | None = None,
     defillama_symbol: str | None = None,
     yahoo_symbol: str | None = None,
-) -> None:
+) -> bool:
     """Make an asset and let its ticker mean it on every day; an asset that is known already is left as it is.
 
     Args:
@@ -66,6 +66,9 @@ def add_asset(
         coingecko_symbol: CoinGecko's name, if it has one.
         defillama_symbol: DefiLlama's name, if it has one.
         yahoo_symbol: Yahoo's name, if it has one.
+
+    Returns:
+        Whether it is new.
 
     Raises:
         sqlalchemy.exc.IntegrityError: If kind or calendar is none of the above.
@@ -84,3 +87,4 @@ def add_asset(
             sa.text("insert into app.asset_symbols (symbol, asset_id) values (:symbol, :asset_id)"),
             {"symbol": symbol.upper(), "asset_id": asset_id},
         )
+    return bool(made.rowcount)

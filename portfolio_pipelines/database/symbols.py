@@ -62,7 +62,7 @@ def explain(name: str, day: date, candidates: list[str], assets: pl.DataFrame, s
         return f"asset {name!r} is ambiguous on {day}: write one of {', '.join(candidates)}"
     elsewhere = symbols.filter(pl.col("symbol") == name.upper()).sort("valid_from", nulls_last=False)
     if not elsewhere.is_empty():
-        meanings = ", ".join(_meaning(row) for row in elsewhere.iter_rows(named=True))
+        meanings = ", ".join(meaning(row) for row in elsewhere.iter_rows(named=True))
         return f"asset {name!r} was no symbol on {day}: it means {meanings}"
     known = {text.lower(): text for text in [*assets["asset_id"], *symbols["symbol"]]}
     bare = {asset_id.partition(":")[2].lower(): asset_id for asset_id in assets["asset_id"]}
@@ -98,7 +98,8 @@ def _edits(one: str, other: str) -> int:
     return max(len(one), len(other)) - same
 
 
-def _meaning(row: dict[str, object]) -> str:
+def meaning(row: dict[str, object]) -> str:
+    """What a ticker means and when, of a row of `assets.ASSET_SYMBOLS_SCHEMA`."""
     start = f" from {row['valid_from']}" if row["valid_from"] else ""
     end = f" until {row['valid_to']}" if row["valid_to"] else ""
     return f"{row['asset_id']}{start}{end}"

@@ -1,5 +1,7 @@
 """What `portfolio import prices`, `portfolio prices` and `portfolio assets` say, on a real database."""
 
+import csv
+import io
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,83 @@ def test_a_wrong_override_is_put_right_without_being_the_measure_itself(priced: 
 def test_a_negative_close_typed_plainly_is_refused_as_a_price(priced: Path) -> None:
     message = refused("prices", "override", "BTC", "2024-03-02", "-5", "--why", "typed")
     assert "a close must be a positive number of US dollars, not -5" in message
+
+
+PENDLE = ["assets", "add", "coingecko:pendle", "--symbol", "pendle", "--name", "Pendle"]
+
+
+def listed(*arguments: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(done("assets", "list", *arguments, "--format", "csv"))))
+
+
+def test_a_coin_that_nobody_knew_is_added_and_can_be_bought(home: Path) -> None:
+    bought = write(
+        home,
+        "orders.csv",
+        "user_id,investment_id,invested_at,asset,amount_usd,quantity\n"
+        "ann,one,2024-03-01,coingecko:pendle,100,20\nann,two,2024-03-01,PENDLE,100,20\n",
+    )
+    message = refused("import", "investments", bought)
+    assert "`portfolio assets add coingecko:pendle --symbol TICKER --name NAME` makes it known" in message
+    assert "did you mean" not in message
+    assert "coingecko:pendle is known from now on: PENDLE, Pendle." in done(*PENDLE)
+    assert listed("pend") == [
+        {
+            "asset_id": "coingecko:pendle", "symbol": "PENDLE", "name": "Pendle", "kind": "crypto",
+            "tickers": "PENDLE", "defillama_symbol": "coingecko:pendle", "yahoo_symbol": "",
+        }
+    ]  # fmt: skip
+    assert "2 new legs, 0 corrected, 0 unchanged" in done("import", "investments", bought)
+
+
+def test_a_coin_added_twice_stays_as_it_is(home: Path) -> None:
+    done(*PENDLE)
+    before = listed()
+    assert "coingecko:pendle is known already, no change" in done(*PENDLE)
+    message = refused(*PENDLE[:-1], "Pendle Finance")
+    assert "is known already, with name Pendle, not Pendle Finance: nothing was changed" in message
+    assert listed() == before
+
+
+def test_the_providers_are_asked_by_the_names_that_were_given(home: Path, database: sa.Engine) -> None:
+    done(*PENDLE, "--defillama", "ethereum:0x808507121B80c02388fAd14726482e061B8da827", "--yahoo", "PENDLE-USD")
+    with database.connect() as connection:
+        row = connection.execute(sa.text("select * from app.assets where asset_id = 'coingecko:pendle'")).one()
+    assert (row.coingecko_symbol, row.yahoo_symbol) == ("pendle", "PENDLE-USD")
+    assert row.defillama_symbol == "ethereum:0x808507121B80c02388fAd14726482e061B8da827"
+
+
+def test_a_ticker_that_another_asset_has_is_ambiguous_from_then_on(home: Path) -> None:
+    output = done("assets", "add", "coingecko:bitcoin-copy", "--symbol", "BTC", "--name", "Copy")
+    assert "BTC also means coingecko:bitcoin: on days of both it is ambiguous and files must write the id" in output
+    message = refused("prices", "override", "BTC", "2024-03-01", "60000", "--why", "x")
+    assert "write one of coingecko:bitcoin, coingecko:bitcoin-copy" in message
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({2: "pendle"}, "'pendle' is no market id: write coingecko:"),
+        ({2: "file:PENDLE"}, "becomes an asset by importing them"),
+        ({2: "eip155:1/erc20:0x808507121B80c02388fAd14726482e061B8da827"}, "`portfolio tokens add`"),
+        ({2: "coingecko:pen dle"}, "is no market id"),
+        ({4: "PEN DLE"}, "is no ticker"),
+        ({4: ""}, "is no ticker"),
+        ({4: "coingecko:pendle"}, "is no ticker"),
+        ({6: " "}, "is no name"),
+        ({6: "Pendle\x1b[31m"}, "is no name"),
+        ({7: "--yahoo", 8: "pendle usd"}, "is no name of Yahoo"),
+        ({7: "--defillama", 8: "pendle"}, "is no name of DefiLlama"),
+    ],
+)
+def test_names_that_make_no_sense_are_refused_at_the_door(home: Path, changed: dict[int, str], said: str) -> None:
+    command = [changed.get(place, word) for place, word in enumerate([*PENDLE, "", ""])]
+    assert said in refused(*[word for place, word in enumerate(command) if place < 7 or word])
+    assert listed("pendle") == []
+
+
+def test_assets_are_found_by_a_ticker_that_they_had_once(home: Path) -> None:
+    assert {row["asset_id"] for row in listed("LUNA")} == {"coingecko:terra-luna", "coingecko:terra-luna-2"}
+    (old,) = listed("terra luna classic")
+    assert old["tickers"].startswith("LUNA until 2022-05-28")
+    assert "no asset is called 'nosuch'" in done("assets", "list", "nosuch")
