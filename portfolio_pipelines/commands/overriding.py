@@ -1,6 +1,6 @@
 """`portfolio prices …`: closes that a person sets or confirms, with who and why; nothing is ever overwritten."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 
 import polars as pl
@@ -27,7 +27,7 @@ def override(platform: Platform, asset: str, day: date, close: str, why: str, *,
         CommandError: If the asset is unknown, the close is no number, or it would be held back as a jump and nobody
             said that it is meant.
     """
-    from portfolio_pipelines.database.overrides import add_override
+    from portfolio_pipelines.database.overrides import add_override, refuse_nonsense
 
     try:
         price = Decimal(close)
@@ -35,9 +35,11 @@ def override(platform: Platform, asset: str, day: date, close: str, why: str, *,
         msg = f"{close!r} is no price in USD"
         raise CommandError(msg) from None
     asset_id = asset_of(platform, asset, day)
-    if not sure and price.is_finite() and price > 0:
+    who, kind = whoami(), "manual"
+    refuse_nonsense(day, price, who, why, kind, datetime.now(UTC))
+    if not sure:
         _refuse_jump(platform, asset_id, day, price)
-    number = add_override(platform.database.engine, asset_id, day, price, who=whoami(), why=why, kind="manual")
+    number = add_override(platform.database.engine, asset_id, day, price, who=who, why=why, kind=kind)
     OUT.print(f"override {number}: {asset} closed at {price} USD on {day}. `portfolio run` applies it.")
 
 

@@ -64,7 +64,7 @@ def add_override(
         OverrideRefusedError: If one of these does not hold.
     """
     now = now or datetime.now(UTC)
-    _refuse_nonsense(day, close_usd, who, why, kind, now)
+    refuse_nonsense(day, close_usd, who, why, kind, now)
     with engine.begin() as connection:
         if connection.scalar(sa.text("select 1 from app.assets where asset_id = :id"), {"id": asset_id}) is None:
             msg = f"there is no asset {asset_id!r}; ids look like coingecko:bitcoin"
@@ -120,7 +120,12 @@ def load_overrides(engine: sa.Engine) -> pl.DataFrame:
     return read_frame(engine, query, OVERRIDES_SCHEMA).sort("override_id")
 
 
-def _refuse_nonsense(day: date, close_usd: Decimal, who: str, why: str, kind: str, now: datetime) -> None:
+def refuse_nonsense(day: date, close_usd: Decimal, who: str, why: str, kind: str, now: datetime) -> None:
+    """Refuse what is no override, whatever the other closes are; the arguments are those of `add_override`.
+
+    Raises:
+        OverrideRefusedError: If it is no positive price of a day that has come, or nobody stands for it.
+    """
     problem = None
     if not close_usd.is_finite() or close_usd <= 0:
         problem = f"a close must be a positive number of US dollars, not {close_usd}"

@@ -111,6 +111,10 @@ def test_a_negative_close_typed_plainly_is_refused_as_a_price(priced: Path) -> N
     assert "a close must be a positive number of US dollars, not -5" in message
 
 
+def test_an_override_that_nobody_signs_is_refused_before_its_price_is_questioned(priced: Path) -> None:
+    assert "say who and why" in refused("prices", "override", "BTC", "2024-03-02", "5", "--why", " ")
+
+
 PENDLE = ["assets", "add", "coingecko:pendle", "--symbol", "pendle", "--name", "Pendle"]
 
 
