@@ -20,7 +20,7 @@ HOLDING_VERSIONS_SCHEMA: Final = columns(
     {
         "user_key": pl.Int32,
         "investment_key": pl.Int32,
-        "asset_id": pl.String,
+        "asset_id": pl.String,  # after `sample:` where the quantity is invented and other prices are real
         "version": pl.Int32,
         "quantity": pl.Float64,
         "invested_on": pl.Date,  # UTC day of the purchase

@@ -32,6 +32,10 @@ PORTFOLIO_PERFORMANCE: Final = "core/portfolio_performance"
 PARTITION_LOG: Final = "core/partition_log"
 CHECK_RESULTS: Final = "core/check_results"
 
+SAMPLE_UNITS: Final = "sample:"
+"""Before the asset id of coins whose number rests on an invented close although real prices are there: `sample:` and
+`coingecko:bitcoin` is an asset of its own, which nobody prices. Such coins count as a holding without a price does."""
+
 PRICES_SCHEMA: Final = columns(
     {
         "asset_id": pl.String,
@@ -100,7 +104,7 @@ INVESTMENT_LEGS_SCHEMA: Final = columns(
         "user_id": pl.String,
         "investment_id": pl.String,
         "invested_on": pl.Date,  # UTC day of the purchase
-        "asset_id": pl.String,
+        "asset_id": pl.String,  # after `sample:` where the quantity is invented and other prices are real
         "amount_usd": pl.Float64,
         "quantity": pl.Float64,
         "quantity_source": pl.String,  # given, derived

@@ -55,7 +55,7 @@ from portfolio_pipelines.tables import (
     USERS_SCHEMA,
 )
 
-VERSIONS_VERSION: Final = "1"
+VERSIONS_VERSION: Final = "2"
 RETURNS_VERSION: Final = "1"
 BOARD_VERSION: Final = "1"
 PRICE_COLUMNS: Final = ["asset_id", "date", "close_usd", "last_close_usd", "status", "n_quotes", "is_final"]

@@ -27,7 +27,7 @@ from portfolio_pipelines.tables import (
     USERS_SCHEMA,
 )
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 KEY_OF_A_LEG = ("user_key", "investment_key", "asset_id")
 TABLES = {
     "assets": (ASSETS, ASSETS_SCHEMA, "Assets: market ids, names, and what each provider calls them."),

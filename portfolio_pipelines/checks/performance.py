@@ -22,6 +22,7 @@ from portfolio_pipelines.tables import (
     INVESTMENT_PERFORMANCE_SCHEMA,
     PORTFOLIO_PERFORMANCE,
     PORTFOLIO_PERFORMANCE_SCHEMA,
+    SAMPLE_UNITS,
 )
 
 CENT: Final = 0.01
@@ -37,6 +38,7 @@ def no_leg_is_an_orphan(
     legs = lake.read_table(
         INVESTMENT_LEGS, INVESTMENT_LEGS_SCHEMA, ["investment_key", "asset_id", "quantity", "amount_usd"]
     )
+    legs = legs.with_columns(pl.col("asset_id").str.strip_prefix(SAMPLE_UNITS))
     orphans = legs.join(lake.read_table(ASSETS, ASSETS_SCHEMA, ["asset_id"]), on="asset_id", how="anti")
     empty = legs.filter((pl.col("quantity") <= 0) | (pl.col("amount_usd") <= 0) | pl.col("quantity").is_null())
     details: Details = {
@@ -47,6 +49,37 @@ def no_leg_is_an_orphan(
     }
     passed = orphans.is_empty() and empty.is_empty()
     return verdict(context, database, "investment_legs", "no_leg_is_an_orphan", passed, details)
+
+
+@dg.asset_check(asset="investment_legs")
+def no_quantity_rests_on_the_sample_market(
+    context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake], database: dg.ResourceParam[Database]
+) -> dg.AssetCheckResult:
+    """No quantity was derived from an invented close: beside real prices such a leg has no value."""
+    columns = ["user_id", "investment_id", "asset_id", "invested_on", "price_source"]
+    legs = lake.read_table(INVESTMENT_LEGS, INVESTMENT_LEGS_SCHEMA, columns)
+    invented = legs.filter(pl.col("price_source") == "sample")
+    named = [
+        f"{asset.removeprefix(SAMPLE_UNITS)} of {user} ({investment}, {day})"
+        for user, investment, asset, day in invented.select(columns[:4]).head(MOST_NAMED).iter_rows()
+    ]
+    details: Details = {
+        "legs": legs.height,
+        "invented": invented.height,
+        "users": invented["user_id"].n_unique(),
+        "first": "; ".join(named),
+        "what_to_do": "portfolio import prices FILE with the closes of those days, or import the investments again "
+        "with quantities; then portfolio run" if invented.height else "",
+    }  # fmt: skip
+    return verdict(
+        context,
+        database,
+        "investment_legs",
+        "no_quantity_rests_on_the_sample_market",
+        invented.is_empty(),
+        details,
+        dg.AssetCheckSeverity.WARN,
+    )
 
 
 @dg.asset_check(asset="investment_performance", blocking=True)

@@ -8,7 +8,10 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Final
 
+from rich.markup import escape
+
 from portfolio_pipelines.commands.console import OUT, yesterday
+from portfolio_pipelines.commands.running import sample_remedy, sample_rest
 from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.settings import Settings
 from portfolio_pipelines.wording import counted
@@ -31,16 +34,18 @@ def examine(settings: Settings) -> bool:
     """Print all findings; whether nothing is bad."""
     platform = Platform.of(settings)
     sound = True
-    for look in (_python, _home, _database, _market, _chains, _days, _warehouse):
+    for look in (_python, _home, _database, _market, _sample, _chains, _days, _warehouse):
         try:
             findings = list(look(platform))
         except Exception as error:  # a doctor reports what breaks
             findings = [Finding(False, f"{look.__name__.strip('_')}: {error}")]
         for finding in findings:
-            OUT.print(f"{MARKS[finding.good]} {finding.what}", soft_wrap=True)
+            OUT.print(f"{MARKS[finding.good]} {escape(finding.what)}", soft_wrap=True)
             if finding.remedy:
                 OUT.print(f"      → {finding.remedy}", markup=False, soft_wrap=True)
             sound = sound and finding.good is not False
+        if look is _database and not sound:
+            break  # everything further rests on its tables
     return sound
 
 
@@ -85,13 +90,26 @@ def _market(platform: Platform) -> Iterator[Finding]:
         yield Finding(None, "nobody ever gave a price: the SAMPLE market stands in", "portfolio import prices FILE")
 
 
+def _sample(platform: Platform) -> Iterator[Finding]:
+    rest = platform.database.sample_legs()
+    if rest.legs and not platform.market.is_sample:
+        yield Finding(None, sample_rest(rest), sample_remedy(rest))
+
+
 def _chains(platform: Platform) -> Iterator[Finding]:
     from portfolio_pipelines.assets.chain_works import watched_chains
     from portfolio_pipelines.chain_tables import CHAIN_READS, CHAIN_READS_SCHEMA
+    from portfolio_pipelines.database.wallets import wallets_frame
 
     watched = watched_chains(platform.database, platform.chains)
     readable = len(platform.chains.readable)
-    yield Finding(True, f"{readable} chains can be read, wallets or pools are watched on {len(watched)}")
+    wallets = wallets_frame(platform.database.engine).height
+    if wallets and not watched:
+        what = "1 wallet is" if wallets == 1 else f"{wallets} wallets are"
+        yield Finding(None, f"{readable} chains can be read, but {what} watched on none of them",
+                      "portfolio chains --all shows the others; the sample wallets are on a local chain")  # fmt: skip
+    else:
+        yield Finding(True, f"{readable} chains can be read, wallets or pools are watched on {len(watched)}")
     failing = []
     for slug in watched:
         days = platform.lake.days_of_chain(CHAIN_READS, slug)
@@ -119,4 +137,8 @@ def _warehouse(platform: Platform) -> Iterator[Finding]:
     except FileNotFoundError as error:
         yield Finding(None, str(error))
         return
-    yield Finding(True, f"warehouse {platform.settings.warehouse}: valued up to {row[0] if row else None}")
+    newest = row[0] if row else None
+    if newest is None:
+        yield Finding(None, f"warehouse {platform.settings.warehouse}: no investment is valued yet", "portfolio run")
+    else:
+        yield Finding(True, f"warehouse {platform.settings.warehouse}: valued up to {newest}")

@@ -71,7 +71,8 @@ IN_A_CUT: Final = f"""
     with held as (
         select coalesce(chains.chain, holdings.chain) as chain,
             coalesce(tokens.price_asset_id, holdings.asset_id) as asset, 'investment' as category,
-            holdings.asset_id as name, holdings.quantity as amount, prices.close_usd, prices.last_close_usd,
+            holdings.asset_id as name, holdings.quantity as amount, holdings.cost_usd,
+            prices.close_usd, prices.last_close_usd,
             prices.status in {FRESH} as is_fresh
         from chosen
         inner join intermediate.dim_users as users on users.user_id = chosen.user_id
@@ -93,7 +94,8 @@ IN_A_CUT: Final = f"""
     ), cut as (
         select name, amount * close_usd as value, coalesce(gross_usd, abs(amount * close_usd), 0) as gross,
             coalesce(fresh_usd, case when is_fresh then amount * close_usd end, 0) as fresh,
-            coalesce(missing_usd, case when close_usd is null then amount * last_close_usd end, 0) as missing,
+            coalesce(missing_usd, case when close_usd is null then coalesce(amount * last_close_usd, cost_usd) end, 0)
+                as missing,
             coalesce(is_unpriced, close_usd is null) as is_unpriced
         from held inner join chosen
             on chosen.key = case chosen.dimension when 'chain' then held.chain when 'asset' then held.asset

@@ -8,8 +8,9 @@ from portfolio_pipelines.tables import INVESTMENT_LEGS
 FRESH: Final = "('ok', 'manual')"
 """Statuses of prices that are of their day and undisputed."""
 LEGS_OF_INVESTMENT: Final = """
-    select lines.asset_id, sum(legs.quantity * lines.units) as quantity, any_value(prices.close_usd) as close_usd,
-        any_value(prices.last_close_usd) as last_close_usd, any_value(prices.status) as status
+    select lines.asset_id, sum(legs.quantity * lines.units) as quantity, sum(legs.amount_usd) as cost,
+        any_value(prices.close_usd) as close_usd, any_value(prices.last_close_usd) as last_close_usd,
+        any_value(prices.status) as status
     from chosen
     inner join $legs as legs on legs.user_id = chosen.user_id and legs.investment_id = chosen.investment_id
     inner join intermediate.dim_asset_lines as lines
@@ -18,8 +19,9 @@ LEGS_OF_INVESTMENT: Final = """
     group by lines.asset_id
 """
 LEGS_OF_PORTFOLIO: Final = """
-    select held.asset_id, sum(held.quantity) as quantity, any_value(prices.close_usd) as close_usd,
-        any_value(prices.last_close_usd) as last_close_usd, any_value(prices.status) as status
+    select held.asset_id, sum(held.quantity) as quantity, sum(held.cost_usd) as cost,
+        any_value(prices.close_usd) as close_usd, any_value(prices.last_close_usd) as last_close_usd,
+        any_value(prices.status) as status
     from chosen
     inner join intermediate.dim_users as users on users.user_id = chosen.user_id
     inner join intermediate.dim_holdings as held
@@ -32,11 +34,14 @@ COVERED: Final = """
         case when status in {fresh} then 'fresh' else 'carried or disputed' end as kind
     from ({legs}) where close_usd is not null
     union all
-    select asset_id || ' without a price, at its last close', coalesce(quantity * last_close_usd, 0), 'missing'
+    select asset_id || ' without a price, at its last close or its cost', coalesce(quantity * last_close_usd, cost),
+        'missing'
     from ({legs}) where close_usd is null
 """
 COVERAGE: Final = f"coalesce({total('fresh')}, 0) / nullif({total()}, 0)"
-COVERAGE_IN_WORDS: Final = "worth on fresh prices / worth expected: everything, what has no price at its last close"
+COVERAGE_IN_WORDS: Final = (
+    "worth on fresh prices / worth expected: everything, what has no price at its last close or its cost"
+)
 WORTH: Final = """
     select printf('%.8g %s at %.8g USD', quantity, asset_id, close_usd) as name, quantity * close_usd as value,
         null as kind

@@ -13,15 +13,19 @@ from portfolio_pipelines.automation.chain_planning import chain_tables_changed
 from portfolio_pipelines.automation.instance import open_instance, process_tags
 from portfolio_pipelines.automation.jobs import DAILY_JOB_NAME, RANGE_END, RANGE_START, SERVE_JOB_NAME
 from portfolio_pipelines.automation.planning import Plan, first_sample_day, make_plan
-from portfolio_pipelines.commands.console import OUT, CommandError, today
+from portfolio_pipelines.checks.performance import missing_days
+from portfolio_pipelines.commands.console import OUT, CommandError, today, yesterday
 from portfolio_pipelines.commands.progress import RunProgress
+from portfolio_pipelines.database.sample_quantities import SampleLegs
 from portfolio_pipelines.delivery.alerts.failed_runs import record_failed_run
 from portfolio_pipelines.market.benchmarks import CARRIED_OVER
 from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.resources.validator import SHARED as VALIDATING_PROCESS
+from portfolio_pipelines.tables import INVESTMENT_PERFORMANCE
 from portfolio_pipelines.wording import counted
 
 MOST_NOTES: Final = 20
+SAMPLE_STYLE: Final = "bold yellow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class RunReport:
     plan: Plan
     run_id: str | None  # None when nothing was due
     is_sample: bool
+    rest: SampleLegs  # what rests on the sample market although there are real prices
+    missing: Sequence[date]  # days since the first purchase, before the newest valued one, that are not valued
 
 
 def first_purchase(platform: Platform, users: Sequence[str] = ()) -> date | None:
@@ -71,13 +77,13 @@ def bring_up_to_date(
     if start > end or end > today() or start < earliest:
         msg = f"no days from {start} to {end}: choose days from {earliest} to {today()}, the first one first"
         raise CommandError(msg)
-    if not platform.market.is_sample:
+    days = _days_to_run(platform, progress, start, end, only_missing=only_missing)
+    if not platform.market.is_sample:  # asked after the providers were: their first answer ends the sample market
         platform.database.replace_sample_quantities(platform.market.purchase_closes)
-        start = min(start, first_sample_day(platform.lake) or start)  # real and made-up prices never stand side by side
-    first = start if only_missing else max(earliest, start - CARRIED_OVER)
-    days = [first + timedelta(days=offset) for offset in range((end - first).days + 1)]
-    if not only_missing:
-        platform.market.refresh(days, datetime.now(UTC), progress.notes.append)
+        start_of_sample = first_sample_day(platform.lake)
+        if start_of_sample is not None and start_of_sample < start:  # real and made-up prices never stand side by side
+            start = start_of_sample
+            days = _days_to_run(platform, progress, start, end, only_missing=only_missing)
     plan = make_plan(days, platform.lake, platform.database, platform.market, only_missing=only_missing)
     window = plan.window
     if every_day:
@@ -88,7 +94,27 @@ def bring_up_to_date(
         run_id = execute(platform, progress, DAILY_JOB_NAME, tags)
     else:
         return serve(platform, progress, plan)
-    return RunReport(plan, run_id, platform.market.is_sample)
+    return _report(platform, plan, run_id)
+
+
+def _days_to_run(
+    platform: Platform, progress: RunProgress, start: date, end: date, *, only_missing: bool
+) -> list[date]:
+    """The days of a run; unless files alone are looked for, the providers were asked for their prices."""
+    first = start if only_missing else max(platform.settings.first_day, start - CARRIED_OVER)
+    days = [first + timedelta(days=offset) for offset in range((end - first).days + 1)]
+    if not only_missing:
+        platform.market.refresh(days, datetime.now(UTC), progress.notes.append)
+    return days
+
+
+def _report(platform: Platform, plan: Plan, run_id: str | None) -> RunReport:
+    """What was done, and what must be said of the figures: how much is invented, which days are not there."""
+    is_sample = platform.market.is_sample
+    newest = max(platform.lake.days(INVESTMENT_PERFORMANCE), default=None)
+    missing = [] if newest is None else missing_days(platform.lake, min(newest, yesterday()))
+    rest = SampleLegs(0, 0, []) if is_sample else platform.database.sample_legs()
+    return RunReport(plan, run_id, is_sample, rest, missing)
 
 
 def serve(platform: Platform, progress: RunProgress, plan: Plan | None = None) -> RunReport:
@@ -105,7 +131,7 @@ def serve(platform: Platform, progress: RunProgress, plan: Plan | None = None) -
         run_id = execute(platform, progress, SERVE_JOB_NAME, {})
     else:
         platform.served.publish()  # nothing to do, unless the last run was killed between marts and publication
-    return RunReport(plan or Plan([], []), run_id, platform.market.is_sample)
+    return _report(platform, plan or Plan([], []), run_id)
 
 
 def execute(platform: Platform, progress: RunProgress, job_name: str, tags: dict[str, str]) -> str:
@@ -165,5 +191,31 @@ def describe(report: RunReport, progress: RunProgress) -> None:
             f"Ran {first} to {last}: {counted(len(plan.missing), 'day was', 'days were')} missing, "
             f"{len(plan.changed):,} had inputs that may have changed."
         )
+    if report.missing:
+        first, last = report.missing[0], report.missing[-1]
+        count = counted(len(report.missing), "day")
+        OUT.print(
+            f"{count} since the first purchase are not valued, {first} to {last}: "
+            f"`portfolio backfill --from {first} --to {last} --only-missing` values them.",
+            style="yellow",
+        )
     if report.is_sample:
-        OUT.print("The prices are those of the SAMPLE market, not real ones.", style="bold yellow")
+        OUT.print("The prices are those of the SAMPLE market, not real ones.", style=SAMPLE_STYLE)
+    if report.rest.legs:
+        OUT.print(f"{sample_rest(report.rest)} {sample_remedy(report.rest)}", style=SAMPLE_STYLE)
+
+
+def sample_rest(rest: SampleLegs) -> str:
+    """What still rests on the sample market beside real prices, in words."""
+    return (
+        f"{counted(rest.legs, 'coin')} of {counted(rest.users, 'user')} still rest on the SAMPLE market: how many units were bought is invented, so they have no "
+        "value and lower the coverage."
+    )
+
+
+def sample_remedy(rest: SampleLegs) -> str:
+    """What to do about it."""
+    return (
+        f"Import real closes of those days ({rest.wanted}) with `portfolio import prices FILE`, or the investments "
+        "with their quantities, then `portfolio run`."
+    )

@@ -26,10 +26,12 @@ from portfolio_pipelines.database.partition_log import (
     record_check_results,
     record_partitions,
 )
+from portfolio_pipelines.database.sample_quantities import SampleLegs, sample_legs
 from portfolio_pipelines.database.transaction_versions import learned_days, load_transactions, load_versions
 from portfolio_pipelines.market.consensus import OVERRIDES
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.partitions import PartitionWriter, fingerprint
+from portfolio_pipelines.resources.quote_ledger import QuoteLedger
 from portfolio_pipelines.settings import Settings
 from portfolio_pipelines.tables import CHECK_RESULTS_SCHEMA
 
@@ -37,16 +39,16 @@ LOADERS: Final[Mapping[str, Callable[[sa.Engine], pl.DataFrame]]] = {
     "assets": load_assets,
     "asset_successions": load_successions,
     "users": load_users,
-    "investment_legs": load_investment_legs,
-    "holding_versions": load_holding_versions,
     "transactions": load_transactions,
 }
+LOADERS_OF_LEGS: Final = {"investment_legs": load_investment_legs, "holding_versions": load_holding_versions}
 # Legs are append-only but for superseded_at, so that these figures change with every change.
 _STATE_OF_LEGS: Final = """
     select count(*) || '/' || count(superseded_at) || '/' || coalesce(max(known_at)::text, '') || '/'
         || coalesce(max(superseded_at)::text, '')
     from app.investment_legs
 """
+_ANY_SAMPLE: Final = "select exists (select from app.investment_legs where price_source = 'sample')"
 STATES: Final[Mapping[str, str]] = {
     "assets": "select md5(string_agg(a::text, '|' order by asset_id)) from app.assets a",
     "asset_successions": "select md5(string_agg(s::text, '|' order by asset_id)) from app.asset_successions s",
@@ -85,7 +87,20 @@ class Database:
 
     def load(self, table: str) -> pl.DataFrame:
         """Rows of one of the operational tables that the lake copies."""
+        if table in LOADERS_OF_LEGS:
+            return LOADERS_OF_LEGS[table](self.engine, sample_apart=self._keeps_sample_apart())
         return LOADERS[table](self.engine)
+
+    def sample_legs(self) -> SampleLegs:
+        """What still rests on the sample market."""
+        return sample_legs(self.engine)
+
+    def _keeps_sample_apart(self) -> bool:
+        """Whether some quantities are invented while prices are real: the two must not be multiplied."""
+        with self.engine.connect() as connection:
+            connection.execute(sa.text(IN_PARALLEL))
+            any_sample = bool(connection.scalar(sa.text(_ANY_SAMPLE)))
+        return any_sample and QuoteLedger(self.settings.lake).has_prices()
 
     def held_since(self) -> pl.DataFrame:
         """Every asset of investments, ledgers and targets with the day it first counts: columns asset_id, invested_on.
@@ -166,7 +181,9 @@ class Database:
         """A fingerprint that changes whenever the rows of the table do, without reading them."""
         with self.engine.connect() as connection:
             connection.execute(sa.text(IN_PARALLEL))
-            return fingerprint(connection.scalar(sa.text(STATES[table])))
+            state = connection.scalar(sa.text(STATES[table]))
+        apart = ["sample apart"] if table in LOADERS_OF_LEGS and self._keeps_sample_apart() else []
+        return fingerprint(state, *apart)
 
     def overrides(self) -> pl.DataFrame:
         """All price overrides, schema `consensus.OVERRIDES`."""

@@ -16,9 +16,9 @@ from portfolio_pipelines.resources import market_data
 
 TODAY = datetime.now(UTC).date()
 FIRST = TODAY - timedelta(days=40)
+HEADER = "user_id,investment_id,invested_at,asset,amount_usd,quantity\n"
 INVESTMENTS = f"""\
-user_id,investment_id,invested_at,asset,amount_usd,quantity
-ann,majors,{FIRST},BTC,6000,
+{HEADER}ann,majors,{FIRST},BTC,6000,
 ann,majors,{FIRST},SOL,4000,
 ben,lending,{FIRST + timedelta(days=10)},AAVE,1000,
 """
@@ -208,6 +208,85 @@ def test_a_sample_price_is_labelled_in_every_row(offline: Any) -> None:
     assert [(row["provider"], row["source"]) for row in rows] == [("sample", "sample")]
     derived = offline.sql("select distinct price_source from app.investment_legs where quantity_source = 'derived'")
     assert derived == [("sample",)]
+
+
+@pytest.fixture(scope="module")
+def partly(install: Callable[..., Any], offline: Any, price_csv: Callable[..., str]) -> Any:
+    """The newcomer gives real closes of Bitcoin for the last two days alone, and one purchase whose units are known."""
+    home = install("partly", like=offline)
+    recent = [(TODAY - timedelta(days=back), "BTC", 90_000.0) for back in (1, 2)]
+    home.does("import", "prices", home.write("real.csv", price_csv(recent)))
+    known = f"{HEADER}ann,known,{TODAY - timedelta(days=2)},BTC,100,0.001\n"
+    home.does("import", "investments", home.write("known.csv", known))
+    home.said = home.does("run")
+    return home
+
+
+def test_what_still_rests_on_the_sample_is_said_by_run_doctor_and_a_check(partly: Any) -> None:
+    for said in (partly.said, partly.portfolio("doctor").stdout):
+        assert "19 coins of 5 users still rest on the SAMPLE market" in said
+        assert "portfolio import prices FILE" in said
+    check = "investment_legs:no_quantity_rests_on_the_sample_market"
+    assert partly.row(f"select status from data_quality_scorecard where metric = 'check:{check}'") == {"status": "warn"}
+    details = partly.sql(f"select details::text from app.check_results where check_name = '{check.split(':')[1]}'")
+    assert "coingecko:bitcoin of ann (" in details[-1][0]
+
+
+def test_no_figure_that_rests_on_an_invented_quantity_looks_real(partly: Any) -> None:
+    worth = partly.rows("select distinct user_id, investment_id from investment_performance_daily where value_usd > 0")
+    assert worth == [{"user_id": "ann", "investment_id": "known"}]
+    assert (
+        partly.rows("select * from investment_performance_daily where investment_id <> 'known' and coverage > 0") == []
+    )
+    units = "select balance::double as units, entry_price_usd::double as entry, value_usd::double as worth from {}"
+    bitcoin = " where user_id = 'ann' and token = 'BTC' and asset_id {} 'sample:%'"
+    assets = units.format("portfolio_assets")
+    assert partly.row(assets + bitcoin.format("not like")) == {"units": 0.001, "entry": 100_000.0, "worth": 90.0}
+    assert partly.row(assets + bitcoin.format("like")) == {"units": None, "entry": None, "worth": None}
+    named = partly.rows(
+        "select distinct balance, value_usd, pnl_usd from portfolio_assets where asset_id like 'sample:%'"
+    )
+    assert named == [{"balance": None, "value_usd": None, "pnl_usd": None}]
+    assert partly.sql("select count(*) from marts.portfolio_assets where balance > 0 and origin = 'investment'") == [
+        (1,)
+    ]
+
+
+def test_a_total_counts_what_is_invented_at_its_cost_and_as_not_known(partly: Any) -> None:
+    yesterday = TODAY - timedelta(days=1)
+    row = partly.row(f"select * from portfolio_performance_daily where user_id = 'ann' and date = '{yesterday}'")
+    assert (row["value_usd"], row["pnl_usd"], row["twr_index"]) == (90.0, None, None)
+    assert row["coverage"] == pytest.approx(90 / (90 + row["invested_usd"] - 100))
+    explained = partly.does("explain", "ann", yesterday, "portfolio_performance_daily.coverage")
+    assert "= served" in explained
+    cut = partly.row("select coverage from portfolio_breakdown where user_id = 'ann' and key = 'investment'")
+    assert cut["coverage"] == pytest.approx(row["coverage"])
+
+
+def test_quantities_or_closes_end_the_sample_for_good(
+    install: Callable[..., Any], partly: Any, price_csv: Callable[..., str]
+) -> None:
+    home = install("healed", like=partly)
+    wanted = home.platform.database.sample_legs().closes
+    (named,) = home.sql(
+        "select i.investment_id from app.investment_legs join app.investments i using (investment_key)"
+        " join app.users using (user_key) where user_id = 'dan' limit 1"
+    )
+    legs = home.sql(
+        "select user_id, investment_id, (invested_at at time zone 'UTC')::date, asset_id, amount_usd, 2"
+        " from app.investment_legs join app.investments using (investment_key) join app.users using (user_key)"
+        f" where user_id = 'dan' and investment_id = '{named[0]}'"
+    )
+    rows = "".join(f"{','.join(map(str, leg))}\n" for leg in legs)
+    home.does("import", "investments", home.write("given.csv", HEADER + rows))
+    assert home.platform.database.sample_legs().legs == 19 - len(legs)
+    home.does("import", "prices", home.write("closes.csv", price_csv([(day, name, 50.0) for name, day in wanted])))
+    said = home.does("run")
+    assert "SAMPLE" not in said
+    assert home.rows("select * from portfolio_assets where asset_id like 'sample:%'") == []
+    assert home.sql(
+        "select count(*) from app.investment_legs where superseded_at is null and price_source = 'sample'"
+    ) == [(0,)]
 
 
 def test_the_first_real_prices_replace_the_sample_everywhere(offline: Any, price_csv: Callable[..., str]) -> None:

@@ -1,7 +1,7 @@
 -- One row per asset that an investment ever was, or that a wallet holds now: its price on the newest valued day, or why
 -- there is none.
 with held as (
-    select asset_id
+    select price_asset_id as asset_id
     from {{ ref('dim_asset_lines') }}
     union
     select price_asset_id

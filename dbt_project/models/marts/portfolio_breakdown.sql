@@ -11,8 +11,12 @@ with invested as (
         coalesce(holdings.quantity * prices.close_usd, 0) as gross_usd,
         case when prices.status in ('ok', 'manual') then coalesce(holdings.quantity * prices.close_usd, 0) else 0 end
             as fresh_usd,
-        case when prices.close_usd is null then coalesce(holdings.quantity * prices.last_close_usd, 0) else 0 end
-            as missing_usd,
+        -- At its cost what never had a price, as in portfolio_performance_daily.
+        case
+            when prices.close_usd is null
+                then coalesce(holdings.quantity * prices.last_close_usd, holdings.cost_usd)
+            else 0
+        end as missing_usd,
         prices.close_usd is null as is_unpriced
     from {{ ref('days') }} as days
     inner join {{ ref('dim_holdings') }} as holdings

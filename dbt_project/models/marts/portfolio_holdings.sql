@@ -8,7 +8,7 @@ select
     any_value(holdings.token) as token,
     any_value(holdings.chain) as chain,
     holdings.asset_id,
-    holdings.asset_id as price_asset_id,
+    any_value(holdings.price_asset_id) as price_asset_id,
     sum(holdings.quantity) as quantity,
     sum(holdings.cost_usd) as cost_usd,
     cast(min(holdings.invested_on) as timestamp) as created_at,

@@ -86,14 +86,16 @@ def read_holdings(marts: "duckdb.DuckDBPyConnection", user_id: str, day: date, n
 def _newest_holdings(marts: "duckdb.DuckDBPyConnection", user_id: str) -> list[Holding]:
     rows = marts.execute(
         "select token, chain, balance::double, current_price_usd::double, value_usd::double, entry_price_usd::double, "
-        "pnl_usd::double, price_status, is_stale, asset_type from marts.portfolio_assets where user_id = ? "
+        "pnl_usd::double, price_status, is_stale, asset_type, starts_with(asset_id, 'sample:') "
+        "from marts.portfolio_assets where user_id = ? "
         "order by asset_id, chain, asset_type, origin",
         [user_id],
     ).fetchall()
     found = []
-    for token, chain, balance, price, value, entry, pnl, status, is_stale, kind in rows:
+    for token, chain, balance, price, value, entry, pnl, status, is_stale, kind, is_sample in rows:
         remarks = [] if status in USABLE else [f"price: {str(status).replace('_', ' ')}"]
         remarks += ["balance not read on the day"] if is_stale else []
+        remarks += ["units known from sample prices alone"] if is_sample else []
         name = _in_table(token) if kind == "token" else f"{_in_table(token)} ({str(kind).replace('_', ' ')})"
         found.append(Holding(name, _in_table(chain), balance, price, value, entry, pnl, "; ".join(remarks)))
     return found

@@ -220,6 +220,26 @@ def test_an_orphan_or_empty_leg_fails_and_blocks(verdicts: Verdicts, lake: Lake,
     assert failed.severity == dg.AssetCheckSeverity.ERROR
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["all prices are invented", "some prices are real"])
+def test_a_quantity_of_the_sample_market_is_named_without_blocking(verdicts: Verdicts, lake: Lake, apart: bool) -> None:
+    legs = lake.read_table(tables.INVESTMENT_LEGS, tables.INVESTMENT_LEGS_SCHEMA)
+    first = pl.int_range(pl.len()) == 0
+    mark = tables.SAMPLE_UNITS if apart else ""
+    lake.replace_table(
+        tables.INVESTMENT_LEGS,
+        legs.with_columns(
+            price_source=pl.when(first).then(pl.lit("sample")).otherwise("price_source"),
+            asset_id=pl.when(first).then(mark + pl.col("asset_id")).otherwise("asset_id"),
+        ),
+    )
+    failed = verdicts()
+    assert set(failed) == {"no_quantity_rests_on_the_sample_market"}
+    check = failed["no_quantity_rests_on_the_sample_market"]
+    assert check.severity == dg.AssetCheckSeverity.WARN
+    assert (check.metadata["invented"].value, check.metadata["users"].value) == (1, 1)
+    assert str(check.metadata["first"].value).startswith(f"{legs['asset_id'][0]} of {legs['user_id'][0]} (")
+
+
 @pytest.mark.parametrize(
     "rows",
     [

@@ -1,13 +1,15 @@
 """`portfolio explain` works the figures of the small market out again, and says which row is meant."""
 
+import polars as pl
 import pytest
 
+from portfolio_pipelines import tables
 from portfolio_pipelines.commands.console import CommandError
 from portfolio_pipelines.commands.explain import explanation
 from portfolio_pipelines.commands.explained_metrics import Question
 from portfolio_pipelines.resources.warehouse import Warehouse
 from tests.explained_figures import every, explained
-from tests.integration.marts.conftest import BTC, DAYS, SmallMarket
+from tests.integration.marts.conftest import AAVE, BTC, DAYS, LEND, SmallMarket
 
 MARTS = (
     "portfolio_snapshots", "portfolio_totals", "portfolio_assets", "portfolio_holdings", "portfolio_breakdown",
@@ -50,3 +52,25 @@ def test_where_a_day_has_several_rows_they_are_named(warehouse: Warehouse, marke
 def test_what_people_give_is_a_value_and_never_a_query(warehouse: Warehouse, market: SmallMarket) -> None:
     with warehouse.connect() as marts, pytest.raises(CommandError, match="has no row"):
         explanation(marts, asked("investment_performance_daily.roi", investment_id="x' or '1'='1"), market.lake)
+
+
+def test_coins_whose_number_is_invented_are_a_holding_of_their_own_without_units(
+    warehouse: Warehouse, market: SmallMarket
+) -> None:
+    """Bob's LEND became AAVE at 8 USD, but how much LEND he bought rests on a close of the sample market."""
+    legs = market.lake.read_table(tables.INVESTMENT_LEGS, tables.INVESTMENT_LEGS_SCHEMA)
+    is_lend = pl.col("asset_id") == LEND
+    marked = pl.when(is_lend).then(tables.SAMPLE_UNITS + pl.col("asset_id")).otherwise("asset_id")
+    market.lake.replace_table(tables.INVESTMENT_LEGS, legs.with_columns(asset_id=marked))
+    warehouse.build()
+    with warehouse.connect() as marts:
+        rows = marts.execute(
+            "select asset_id, token, price_asset_id, balance, entry_price_usd, current_price_usd::double, value_usd, "
+            "pnl_usd from marts.portfolio_assets where user_id = 'bob'"
+        ).fetchall()
+        assert rows == [(f"sample:{AAVE}", "AAVE", AAVE, None, None, 8.0, None, None)]
+        (cut,) = marts.execute(
+            "select value_usd, coverage from marts.portfolio_breakdown where user_id = 'bob' and dimension = 'category'"
+        ).fetchall()
+        assert cut == (None, 0.0)
+        every(explained(marts, market.lake, "portfolio_breakdown", "portfolio_assets"), "portfolio_breakdown")
