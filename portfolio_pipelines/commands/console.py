@@ -13,8 +13,9 @@ from portfolio_pipelines.market.fetch import Progress
 from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.settings import Settings
 
-OUT: Final = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
-ERR: Final = Console(stderr=True, highlight=False)
+# Without emoji: `a:x:0` is a text of somebody, not a picture.
+OUT: Final = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
+ERR: Final = Console(stderr=True, highlight=False, emoji=False)
 
 
 class CommandError(Exception):

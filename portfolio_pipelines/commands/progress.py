@@ -32,13 +32,15 @@ class RunProgress:
         self.notes: list[str] = []
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        if ERR.is_interactive:  # elsewhere the bars would be a blank line
+            self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        if ERR.is_interactive:
+            self._bars.stop()
 
     def asked(self, done: int, total: int, provider: str) -> None:
         """How far a provider is, in closes; the callback of `market.fetch`."""
