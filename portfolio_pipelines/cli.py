@@ -49,7 +49,12 @@ app.command()(export)
 app.add_typer(schedules, name="schedules")
 
 From = Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day, YYYY-MM-DD.")]
-To = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, YYYY-MM-DD; default yesterday (UTC).")]
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to", metavar="DAY", help="Last day, YYYY-MM-DD; default yesterday (UTC), or where price files end."
+    ),
+]
 Why = Annotated[str, typer.Option("--why", help="The reason, kept with your name.")]
 
 

@@ -25,7 +25,8 @@ def run(
 
     Args:
         start: First day; the first purchase when not given.
-        end: Last day; yesterday when not given, or today where wallets were read and somebody tells today's prices.
+        end: Last day; when not given the last one that prices are known of, up to yesterday, or today where wallets
+            were read and somebody tells today's prices.
         users: Whose first purchase counts, and who is shown; empty for all.
         chains: Read chains.
         investments: Value investments.
@@ -37,9 +38,9 @@ def run(
     with RunProgress() as progress:
         platform = open_platform(progress.asked)
         first = first_purchase(platform, users)
-        last = parse_day(end, yesterday())
+        last = last_day(platform) if end is None and investments else parse_day(end, yesterday())
         read = read_chains(platform, progress) if chains else None
-        if end is None and read and read.read and last_day(platform) >= yesterday():
+        if end is None and investments and read and read.read and last >= yesterday():
             last = today()
         if investments:
             begin = parse_day(start, min(first or last, last))

@@ -1,18 +1,19 @@
 """What a person sees at the end of a run: the portfolios, where the data is, how to go on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from rich.table import Table
 
-from portfolio_pipelines.commands.console import OUT
+from portfolio_pipelines.commands.console import OUT, today
 from portfolio_pipelines.resources.platform import Platform
 
 MOST_SHOWN = 15
 MOST_CHAINS = 3
 PORTFOLIOS = """
-    select user_id, date, value_usd, invested_usd, pnl_usd, roi, twr_index - 1 as twr, coverage, is_final
+    select user_id, date, value_usd, invested_usd, pnl_usd, roi, twr_index, daily_return is not null as is_linked,
+        coverage, is_final
     from marts.portfolio_performance_daily
     where date = (select max(date) from marts.portfolio_performance_daily where date <= ?)
       and (? or user_id in (select unnest(?)))
@@ -23,11 +24,23 @@ SOURCES = """
         count(*)
     from marts.prices_daily group by 1 order by 2 desc limit 8
 """
+RECORDS = """
+    select user_id, coalesce(max(date) filter (where daily_return is null and twr_index = 1), min(date))
+    from marts.portfolio_performance_daily
+    where date <= ? and user_id in (select unnest(?))
+    group by user_id
+"""
+"""Since when a time-weighted return is counted: the first purchase, or the day whose close began the record anew."""
 ON_CHAIN = """
+    with read as (
+        select distinct chain from intermediate.fct_chain_days
+        where was_read and date <= (select max(date) from intermediate.days where is_newest)
+    )
     select user_id, any_value(as_of)::date - 1, sum(value_usd), count(*),
-        list(key order by key) filter (where value_usd is null),
+        list(key order by key) filter (where value_usd is null and read.chain is null),
+        list(key order by key) filter (where value_usd is null and read.chain is not null),
         list(key order by key) filter (where value_usd is not null and coverage < 1)
-    from marts.portfolio_breakdown
+    from marts.portfolio_breakdown left join read on read.chain = key
     where dimension = 'chain' and key <> 'market'
       and (? or user_id in (select unnest(?)))
     group by user_id order by 3 desc nulls last, user_id limit ?
@@ -39,13 +52,14 @@ def print_summary(platform: Platform, until: date, users: Sequence[str] = ()) ->
     with platform.warehouse.connect() as warehouse:
         rows = warehouse.execute(PORTFOLIOS, [until, not users, list(users), MOST_SHOWN]).fetchall()
         count = warehouse.execute("select count(distinct user_id) from marts.portfolio_performance_daily").fetchone()
+        records = warehouse.execute(RECORDS, [until, [row[0] for row in rows]]).fetchall()
         on_chain = warehouse.execute(ON_CHAIN, [not users, list(users), MOST_SHOWN]).fetchall()
         sources = warehouse.execute(SOURCES).fetchall()
     if not rows and not on_chain:
         OUT.print("No portfolio is valued yet: `portfolio import investments FILE`, then `portfolio run`.")
         return
     if rows:
-        _print_investments(rows, count[0] if count else 0)
+        _print_investments(rows, dict(records), count[0] if count else 0)
     if on_chain:
         _print_wallets(on_chain)
     OUT.print("Closes by source: " + ", ".join(f"{source} {closes:,}" for source, closes in sources))
@@ -54,18 +68,23 @@ def print_summary(platform: Platform, until: date, users: Sequence[str] = ()) ->
     OUT.print("BI:    portfolio bi   (Metabase, Superset, DBeaver, psql)      Dagster: make ui")
 
 
-def _print_investments(rows: Sequence[tuple[Any, ...]], users: int) -> None:
-    table = Table(title=f"Portfolios at the close of {rows[0][1]} (UTC)")
-    for name in ("user", "value USD", "invested USD", "P&L USD", "ROI", "TWR", "coverage"):
+def _print_investments(rows: Sequence[tuple[Any, ...]], records: Mapping[str, date], users: int) -> None:
+    day = rows[0][1]
+    when = f"so far on {day}" if day >= today() else f"at the close of {day}"  # the running day has no close yet
+    table = Table(title=f"Portfolios {when} (UTC)")
+    for name in ("user", "value USD", "invested USD", "P&L USD", "ROI", "TWR", "TWR since", "coverage"):
         table.add_column(name, justify="left" if name == "user" else "right", no_wrap=True)
-    for user, _, value, invested, pnl, roi, twr, coverage, is_final in rows:
+    for user, _, value, invested, pnl, roi, index, linked, coverage, is_final in rows:
+        # A record that begins with this very close has measured nothing yet: 0 % would be a claim.
+        begun = records[user] if index is not None and (records[user] < day or linked) else None
         table.add_row(
             user if is_final else f"{user} *",
             _money(value),
             _money(invested),
             _money(pnl),
             _percent(roi),
-            _percent(twr),
+            _percent(None if begun is None else index - 1),
+            "–" if begun is None else str(begun),
             _percent(coverage, signed=False),
         )
     OUT.print(table)
@@ -73,15 +92,18 @@ def _print_investments(rows: Sequence[tuple[Any, ...]], users: int) -> None:
         OUT.print(f"… {users - len(rows)} more users")
     if not all(row[-1] for row in rows):
         OUT.print("* provisional: some price of that day is missing or may still change")
-    OUT.print("ROI is on money put in; TWR is time-weighted: deposits do not move it. '–' means: cannot be known.")
+    OUT.print(
+        "ROI is on money put in, since the first purchase. TWR is time-weighted: deposits do not move it, and it "
+        "counts since the day beside it. '–' means: cannot be known."
+    )
 
 
 def _print_wallets(rows: Sequence[tuple[Any, ...]]) -> None:
     table = Table(title=f"Wallets at the prices of {rows[0][1]} (UTC)")
-    for name in ("user", "value USD", "chains", "nothing known of", "not all fresh"):
+    for name in ("user", "value USD", "chains", "never read", "without a price", "not all fresh"):
         table.add_column(name, justify="right" if name in {"value USD", "chains"} else "left", no_wrap=True)
-    for user, _, value, chains, unknown, not_fresh in rows:
-        table.add_row(user, _money(value), str(chains), _some(unknown), _some(not_fresh))
+    for user, _, value, chains, *names in rows:
+        table.add_row(user, _money(value), str(chains), *map(_some, names))
     OUT.print(table)
 
 

@@ -143,6 +143,8 @@ class WarehouseContent:
 
     def _on_chains(self, day: str) -> str:
         """What wallets add to a snapshot: their states on the day and the one before, and which chains were read."""
+        if not day:
+            return ""  # wallets are watched, but no day is valued yet
         before = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
         files = (self._files.get((name, before), "") for name in ("portfolio_performance", "prices_daily"))
         known = self._value(f"select d::varchar from intermediate.days as d where date = '{day}'")  # noqa: S608 a date
