@@ -57,6 +57,12 @@ def database(migrated_template: URL) -> Iterator[sa.Engine]:
     yield from _fresh(migrated_template, "template_of_tests")
 
 
+@pytest.fixture(scope="module")
+def database_of_module(migrated_template: URL) -> Iterator[sa.Engine]:
+    """A migrated and seeded database for tests of one module that read what was made once."""
+    yield from _fresh(migrated_template, "template_of_tests")
+
+
 def _fresh(url: URL, template: str) -> Iterator[sa.Engine]:
     name = f"test_{uuid4().hex[:12]}"
     server = url.set(database="portfolio")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 from portfolio_pipelines.commands.console import OUT, CommandError
@@ -45,11 +46,15 @@ if TYPE_CHECKING:
     from portfolio_pipelines.resources.lake import Lake
     from portfolio_pipelines.resources.platform import Platform
 
+DAILY: Final = "portfolio_performance_daily"
+"""The mart that a name alone is of, where it has a figure of that name: the portfolio at the close of the day."""
+OF_A_WINDOW: Final = "portfolio_metrics"
+"""The mart that is meant where a window is chosen."""
 SOURCES: Final[Mapping[str, str]] = {
-    **dict.fromkeys(OF_THE_DAY, "portfolio_performance_daily"),
+    **dict.fromkeys(OF_THE_DAY, DAILY),
     **dict.fromkeys(SPREAD, "diversification"),
     **dict.fromkeys(COMPARED, "benchmark_comparison"),
-    **dict.fromkeys(EXPLAINED, "portfolio_metrics"),
+    **dict.fromkeys(EXPLAINED, OF_A_WINDOW),
     **dict.fromkeys(OF_LEDGERS, LEDGERS),
     **dict.fromkeys(OF_POSITIONS, TOTALS),
 }
@@ -60,9 +65,7 @@ MARTS: Final[Mapping[str, Mart]] = {
 """Marts whose other figures are explained from their row."""
 BOARDS: Final = {RANKS: OF_RANKS, BOARD: OF_BOARD}
 AGREEMENT: Final = 1e-6
-
-
-OF_A_DAY: Final = ("portfolio_performance_daily", LEDGERS, TOTALS, OF_ONE)
+OF_A_DAY: Final = (DAILY, LEDGERS, TOTALS, OF_ONE)
 """Marts whose day is the column `date`; that of the others is `as_of`."""
 
 
@@ -74,13 +77,25 @@ def figures() -> set[tuple[str, str]]:
     return own | of_one | rows | {(mart, column) for mart, columns in BOARDS.items() for column in columns}
 
 
+def namesakes(metric: str) -> list[str]:
+    """Figures of other marts that have the name, where it was given without a mart."""
+    if "." in metric:
+        return []
+    mine = named(metric)[0]
+    return sorted(f"{mart}.{column}" for mart, column in figures() if column == metric and mart != mine)
+
+
 def named(metric: str) -> tuple[str, str]:
     """The mart and the name of the figure within its explanation that a person means.
+
+    A name alone is of the day's portfolio where that has such a figure; `namesakes` are the others.
 
     Raises:
         CommandError: If there is no such figure, if it is none, or if several marts have it.
     """
     mart, _, column = metric.rpartition(".")
+    if not mart and (column in OF_THE_DAY or column in MARTS[DAILY].figures):
+        return DAILY, column
     if metric in SOURCES:
         return SOURCES[metric], metric
     if SOURCES.get(column) == mart or (mart == OF_ONE and column in OF_POSITIONS):
@@ -103,7 +118,7 @@ def explain(
     user: str,
     day: date,
     metric: str,
-    window: int,
+    window: int | None,
     benchmark: str,
     of: Sequence[str] = (),
     **which: str | None,
@@ -115,7 +130,8 @@ def explain(
         user: Whose figure.
         day: Of which day.
         metric: Its name.
-        window: Of a metric, in days.
+        window: Of a metric, in days; 0 is since the start. Where none is chosen, a name that a figure of the day and
+            one of a window share is that of the day.
         benchmark: Of a comparison.
         of: Which row of several, as COLUMN=VALUE.
         which: scope and method of a ledger, position in a pool.
@@ -128,8 +144,10 @@ def explain(
     if wrong:
         msg = f"a row is chosen as COLUMN=VALUE, not {', '.join(map(repr, wrong))}"
         raise CommandError(msg)
+    if window is not None and "." not in metric and (OF_A_WINDOW, metric) in figures():
+        metric = f"{OF_A_WINDOW}.{metric}"
     question = Question(
-        user, day, metric, window, benchmark, platform.settings.risk_free_rate, **chosen,
+        user, day, metric, window or 0, benchmark, platform.settings.risk_free_rate, **chosen,
         of=tuple((name, value) for name, _, value in (text.partition("=") for text in of)),
         bucket_users=platform.settings.leaderboard_bucket_users,
     )  # fmt: skip
@@ -172,7 +190,12 @@ def explanation(marts: "duckdb.DuckDBPyConnection", question: Question, lake: "L
     else:
         days = days_of_window(marts, question)
         found = explain_comparison(marts, days, question) if name in COMPARED else explain_metric(days, question)
-    return Explanation(found.formula, found.inputs, found.recomputed, served, reason)
+    return Explanation(found.formula, found.inputs, _known(found.recomputed), served, reason)
+
+
+def _known(value: Value) -> Value:
+    """A figure that came out of something unknown is null."""
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _is_own(mart: str, name: str) -> bool:
@@ -185,10 +208,10 @@ def _served(marts: "duckdb.DuckDBPyConnection", question: Question) -> tuple[Val
     table = _source(question)
     column = question.metric.rpartition(".")[2]
     day = "date" if table in OF_A_DAY else "as_of"
-    reason = "reason" if table in {"portfolio_metrics", OF_ONE} else "null"
+    reason = "reason" if table in {OF_A_WINDOW, OF_ONE} else "null"
     conditions = [f"user_id = ? and {day} = ?"]
     values: list[object] = [question.user, question.day]
-    if table in {"portfolio_metrics", "benchmark_comparison"}:
+    if table in {OF_A_WINDOW, "benchmark_comparison"}:
         conditions.append("window_days = ?")
         values.append(question.window)
     if table == "benchmark_comparison":
@@ -236,6 +259,8 @@ def _show(question: Question, found: Explanation) -> None:
     whose = f" of {question.user}" if mart not in MARTS or MARTS[mart].is_personal else ""
     title = f"{name.rpartition('.')[2]}{whose} on {question.day} ({mart})"
     OUT.print(title, style="bold", markup=False)
+    if others := namesakes(question.metric):
+        OUT.print(f"  others      {', '.join(others)}", markup=False)
     OUT.print(f"  served      {_text(found.served)}", markup=False)
     if found.reason:
         OUT.print(f"  null        {found.reason}", markup=False)

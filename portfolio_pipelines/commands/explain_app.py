@@ -29,10 +29,12 @@ def explain_command(
         str,
         typer.Argument(
             help="Its name, as the mart's column: sharpe, beta, hhi, value_usd, realised_usd, il_pct, rank …; "
-            "MART.COLUMN where several marts have it."
+            "MART.COLUMN where several marts have it and another one is meant."
         ),
     ],
-    window: Annotated[int, typer.Option("--window", help="30, 90 or 365 days; 0 is since the start.")] = 0,
+    window: Annotated[
+        int | None, typer.Option("--window", help="30, 90 or 365 days; 0, as without it, is since the start.")
+    ] = None,
     benchmark: Annotated[str, typer.Option("--benchmark", help="BTC, ETH, SP500 or an asset id.")] = "BTC",
     method: Annotated[Method, typer.Option("--method", help="Of a ledger: which lots are used first.")] = Method.FIFO,
     scope: Annotated[Scope, typer.Option("--scope", help="Of a ledger: venues share lots, or not.")] = Scope.UNIVERSAL,
@@ -46,7 +48,9 @@ def explain_command(
 ) -> None:
     """Print the inputs and the formula of a served figure, and work it out again from them.
 
-    Figures whose name several marts have take the mart before it: profit_and_loss.pnl_usd, leaderboard.max_drawdown.
+    A name alone is of the portfolio on the day (portfolio_performance_daily) where that has such a figure; with
+    `--window`, of portfolio_metrics. Others of that name take the mart before it: profit_and_loss.pnl_usd,
+    portfolio_metrics.coverage, leaderboard.max_drawdown. The answer names its mart, and the others that have the name.
     Where a mart has several rows of a user and day, `--of` chooses: investment_performance_daily.roi --of
     investment_id=first. What a rank is made of is told of the user alone.
 

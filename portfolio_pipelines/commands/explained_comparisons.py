@@ -8,6 +8,8 @@ import numpy as np
 
 from portfolio_pipelines.commands.console import CommandError
 from portfolio_pipelines.commands.explained_metrics import Days, Explanation, Question, Value
+from portfolio_pipelines.finance.metrics_conventions import LEAST_DAILY_DEVIATION, LEAST_PAIRS
+from portfolio_pipelines.finance.returns import LEAST_INVESTED_USD
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,7 +24,7 @@ SPREAD: Final = (
 )  # fmt: skip
 """The figures of diversification."""
 OF_THE_DAY: Final = ("value_usd", "daily_return", "pnl_usd")
-"""The figures of portfolio_performance_daily."""
+"""The figures of portfolio_performance_daily that rest on holdings or on the day before, and what has no price."""
 
 
 def explain_comparison(marts: "duckdb.DuckDBPyConnection", days: Days, question: Question) -> Explanation:
@@ -75,29 +77,33 @@ def explain_comparison(marts: "duckdb.DuckDBPyConnection", days: Days, question:
         return Explanation(formula, inputs, worked[question.metric])
     if question.metric == "benchmark_comparison.n_obs":
         return Explanation("number of pairs of returns between closes of the benchmark", inputs, len(pairs))
+    if len(pairs) < LEAST_PAIRS:
+        return Explanation(f"null: {LEAST_PAIRS} pairs of returns are the fewest that tell anything", inputs, None)
     if question.metric in {"up_capture", "down_capture"}:
         some = b > 0 if question.metric == "up_capture" else b < 0
         means = [float(np.expm1(np.log1p(side[some]).mean())) if some.any() else float("nan") for side in (p, b)]
         inputs += [("periods", int(some.sum())), ("portfolio's geometric mean", means[0]), ("benchmark's", means[1])]
         return Explanation("geometric mean of the portfolio / of the benchmark", inputs, means[0] / means[1])
-    covariance = np.cov(p, b) if len(pairs) > 1 else np.full((2, 2), np.nan)
+    covariance = np.cov(p, b)
     inputs += [
         ("covariance", float(covariance[0, 1])),
         ("variance of the benchmark", float(covariance[1, 1])),
         ("variance of the portfolio", float(covariance[0, 0])),
     ]
+    still = np.diag(covariance) < LEAST_DAILY_DEVIATION**2  # a constant series moves with nothing
     if question.metric == "beta":
-        return Explanation("covariance / variance of the benchmark", inputs, covariance[0, 1] / covariance[1, 1])
+        beta = None if still[1] else float(covariance[0, 1] / covariance[1, 1])
+        return Explanation("covariance / variance of the benchmark; null where it stands still", inputs, beta)
     if question.metric == "correlation":
-        found = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
-        return Explanation("covariance / sqrt(variance * variance)", inputs, float(found))
+        found = None if still.any() else float(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]))
+        return Explanation("covariance / sqrt(variance * variance); null where one stands still", inputs, found)
     formula = f"standard deviation (n - 1) of portfolio - benchmark * sqrt({a_year})"
     return Explanation(formula, inputs, float((p - b).std(ddof=1) * np.sqrt(a_year)))
 
 
 def explain_spread(marts: "duckdb.DuckDBPyConnection", question: Question) -> Explanation:
     """Work a figure of diversification out from the holdings of the day."""
-    held = _holdings(marts, question)
+    held = _holdings(marts, question.user, question.day)
     if question.metric == "unpriced_assets":
         missing: list[tuple[str, Value]] = [
             (f"{name}, units", units) for name, units, _, worth in held if worth is None
@@ -108,6 +114,10 @@ def explain_spread(marts: "duckdb.DuckDBPyConnection", question: Question) -> Ex
     shares = {name: worth / total for name, worth in holdings}
     inputs: list[tuple[str, Value]] = [(f"share of {name}", share) for name, share in shares.items()]
     hhi = sum(share**2 for share in shares.values())
+    if question.metric == "n_assets":
+        return Explanation("number of priced assets held", inputs, len(shares))
+    if not shares:
+        return Explanation("null: no asset that is held has a usable price", _without_price(held, question.day), None)
     if question.metric == "hhi":
         return Explanation("sum of squared shares of worth", inputs, hhi)
     if question.metric == "effective_assets":
@@ -116,8 +126,6 @@ def explain_spread(marts: "duckdb.DuckDBPyConnection", question: Question) -> Ex
         return Explanation("largest share of worth", inputs, max(shares.values()))
     if question.metric == "top_asset_id":
         return Explanation("asset with the largest share of worth", inputs, max(shares, key=lambda name: shares[name]))
-    if question.metric == "n_assets":
-        return Explanation("number of priced assets held", inputs, len(shares))
     pairs = marts.execute(
         "select asset_a, asset_b, correlation from marts.asset_correlations where as_of = ? and window_days = 90 "
         "and correlation is not null and list_contains(?, asset_a) and list_contains(?, asset_b) order by all",
@@ -131,43 +139,62 @@ def explain_spread(marts: "duckdb.DuckDBPyConnection", question: Question) -> Ex
 
 def explain_day(marts: "duckdb.DuckDBPyConnection", question: Question) -> Explanation:
     """Work a figure of portfolio_performance_daily out from the holdings, or from the day before."""
+    before = question.day - timedelta(days=1)
     rows = marts.execute(
         "select date, value_usd, invested_usd, flow_in_usd, flow_out_usd from marts.portfolio_performance_daily "
-        "where user_id = ? and date between cast(? as date) - 1 and ? order by date",
-        [question.user, question.day, question.day],
+        "where user_id = ? and date between ? and ?",
+        [question.user, before, question.day],
     ).fetchall()
-    now = rows[-1]
+    of_days = {row[0]: row[1:] for row in rows}
+    value, invested, inflow, outflow = of_days[question.day]
+    held = _holdings(marts, question.user, question.day)
     if question.metric == "value_usd":
-        held = _holdings(marts, question)
         inputs: list[tuple[str, Value]] = [
             (f"{quantity:,.8g} {name} at {price:,.8g} USD" if price is not None else f"{quantity:,.8g} {name}", worth)
             for name, quantity, price, worth in held
         ]
-        return Explanation("sum of quantity * close", inputs, sum(worth for *_, worth in held if worth is not None))
+        priced = [worth for *_, worth in held if worth is not None]
+        return Explanation(
+            "sum of quantity * close; null when nothing has one", inputs, sum(priced) if priced else None
+        )
+    without = _without_price(held, question.day)
     if question.metric == "pnl_usd":
-        worth = [("value, USD", now[1]), ("put in, USD", now[2])]
-        return Explanation("value - put in", worth, None if now[1] is None else now[1] - now[2])
-    before = rows[0][1] if len(rows) == 2 else 0.0
+        inputs = [("value, USD", value), ("put in, USD", invested), *without]
+        gain = None if without or value is None else value - invested
+        return Explanation("value - put in; null when a holding has no price", inputs, gain)
+    worth_before = of_days[before][0] if before in of_days else 0.0
+    if before in of_days:
+        without += _without_price(_holdings(marts, question.user, before), before)
     inputs = [
-        ("value of the day before, USD", before),
-        ("flow in, USD", now[3]),
-        ("flow out, USD", now[4]),
-        ("value, USD", now[1]),
+        ("value of the day before, USD", worth_before), ("flow in, USD", inflow), ("flow out, USD", outflow),
+        ("value, USD", value), *without,
+    ]  # fmt: skip
+    found = None
+    if not without and value is not None and worth_before is not None and worth_before + inflow >= LEAST_INVESTED_USD:
+        found = (value + outflow) / (worth_before + inflow) - 1
+    formula = "(value + flow out) / (value of the day before + flow in) - 1; null when a holding has no price on either"
+    return Explanation(formula, inputs, found)
+
+
+Holding = tuple[str, float, float | None, float | None]  # asset, units, close, worth
+
+
+def _without_price(held: list[Holding], day: date) -> list[tuple[str, Value]]:
+    """Holdings whose worth is unknown: a total without them is not the worth of the portfolio."""
+    return [
+        (f"{quantity:,.8g} {name} on {day}, without a price", None)
+        for name, quantity, _, worth in held
+        if worth is None
     ]
-    known = before is not None and now[1] is not None and before + now[3] >= 1
-    found = (now[1] + now[4]) / (before + now[3]) - 1 if known else None
-    return Explanation("(value + flow out) / (value of the day before + flow in) - 1", inputs, found)
 
 
-def _holdings(
-    marts: "duckdb.DuckDBPyConnection", question: Question
-) -> list[tuple[str, float, float | None, float | None]]:
-    """Asset, units, close and worth of what the user's investments were on the day."""
+def _holdings(marts: "duckdb.DuckDBPyConnection", user: str, day: date) -> list[Holding]:
+    """What the user's investments were on the day."""
     return marts.execute(
         "select held.asset_id, sum(held.quantity), any_value(prices.close_usd), sum(held.quantity * prices.close_usd) "
         "from intermediate.dim_holdings as held join intermediate.dim_users as users using (user_key) "
         "left join marts.prices_daily as prices on prices.asset_id = held.asset_id and prices.date = $day "
         "where users.user_id = $user and $day >= held.held_from and $day < held.held_until "
         "group by held.asset_id order by 4 desc nulls last, 1",
-        {"day": question.day, "user": question.user},
+        {"day": day, "user": user},
     ).fetchall()

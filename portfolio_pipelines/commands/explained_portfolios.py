@@ -48,9 +48,12 @@ WORTH: Final = """
     from ({legs}) where close_usd is not null
 """
 LEGS: Final = {"$legs": INVESTMENT_LEGS}
-GAIN: Final = Figure("value_usd - invested_usd", "value_usd - invested_usd", ("value_usd", "invested_usd"))
+NULL_WITHOUT: Final = "; null when a coin has no usable price"
+GAIN: Final = Figure(
+    f"value_usd - invested_usd{NULL_WITHOUT}", "value_usd - invested_usd", ("value_usd", "invested_usd")
+)
 ROI: Final = Figure(
-    "(value_usd - invested_usd) / invested_usd",
+    f"(value_usd - invested_usd) / invested_usd{NULL_WITHOUT}",
     "(value_usd - invested_usd) / invested_usd",
     ("value_usd", "invested_usd"),
 )

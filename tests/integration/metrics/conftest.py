@@ -1,5 +1,6 @@
 """A platform with a quarter of invented closes, whose metrics can be computed by hand beside it."""
 
+import io
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from portfolio_pipelines.assets import diversification, metrics, operational, performance, prices
+from portfolio_pipelines.commands import explain as command
 from portfolio_pipelines.database.connection import url_text
 from portfolio_pipelines.database.investment_import import import_investments
 from portfolio_pipelines.database.price_import import import_prices
@@ -27,8 +29,13 @@ ETH = dict(zip(DAYS, 2_500 * np.cumprod(1 + np.random.default_rng(6).normal(0.00
 @pytest.fixture
 def platform(database: sa.Engine, tmp_path: Path) -> Platform:
     """Ann holds bitcoin from the first day on, Bob bitcoin and ether since April; nothing is valued yet."""
+    return new_platform(database, tmp_path / "home")
+
+
+def new_platform(database: sa.Engine, home: Path) -> Platform:
+    """As the fixture `platform`, which is for one test alone."""
     url = SecretStr(url_text(database.url))
-    platform = Platform.of(Settings(home=tmp_path / "home", database_url=url, price_providers=()))
+    platform = Platform.of(Settings(home=home, database_url=url, price_providers=()))
     bring_prices(platform, "BTC", BTC)
     bring_prices(platform, "ETH", ETH)
     bring_investments(
@@ -65,3 +72,12 @@ def run(platform: Platform, first: date = FIRST, last: date = LAST, **tags: str)
         result = dg.materialize(core, tags=wanted | tags, resources=dict(fresh.resources()), instance=instance)
     assert result.success
     return result
+
+
+def explained_at_terminal(platform: Platform, *arguments: object) -> str:
+    """What `portfolio explain` prints."""
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command.OUT, "file", out)
+        command.explain(platform, *arguments)  # type: ignore[arg-type]
+    return out.getvalue()

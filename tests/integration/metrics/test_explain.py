@@ -1,10 +1,9 @@
 """`portfolio explain` works every served figure out again from its inputs, by the plain definitions."""
 
-import io
 from datetime import date
 
 import pytest
-from rich.console import Console
+import sqlalchemy as sa
 
 from portfolio_pipelines.commands import explain as command
 from portfolio_pipelines.commands.console import CommandError
@@ -12,25 +11,18 @@ from portfolio_pipelines.commands.explained_comparisons import COMPARED, OF_THE_
 from portfolio_pipelines.commands.explained_metrics import EXPLAINED, Question
 from portfolio_pipelines.resources.platform import Platform
 from tests.explained_figures import every, explained
-from tests.integration.metrics.conftest import LAST, run
+from tests.integration.metrics.conftest import LAST, explained_at_terminal, new_platform, run
 
 BOTH = [("ann", 0), ("ann", 30), ("bob", 0)]
 
 
-@pytest.fixture
-def built(platform: Platform) -> Platform:
-    """The platform, valued and with its marts."""
+@pytest.fixture(scope="module")
+def built(database_of_module: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """The platform, valued and with its marts: every test asks it, none changes it."""
+    platform = new_platform(database_of_module, tmp_path_factory.mktemp("explained") / "home")
     run(platform)
     platform.warehouse.build()
     return platform
-
-
-def printed(platform: Platform, *arguments: object) -> str:
-    out = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "OUT", Console(file=out, width=300))
-        command.explain(platform, *arguments)  # type: ignore[arg-type]
-    return out.getvalue()
 
 
 def test_every_figure_is_worked_out_again_from_its_inputs(built: Platform) -> None:
@@ -39,7 +31,7 @@ def test_every_figure_is_worked_out_again_from_its_inputs(built: Platform) -> No
         *(
             Question(user, LAST, metric, window, "ETH", 0.0)
             for user, window in BOTH
-            for metric in (*EXPLAINED, *COMPARED)
+            for metric in (*(f"portfolio_metrics.{name}" for name in EXPLAINED), *COMPARED)
         ),
         *(Question("bob", LAST, metric, 0, "BTC", 0.0) for metric in (*SPREAD, *OF_THE_DAY)),
     ]
@@ -69,7 +61,7 @@ def test_days_of_portfolios_and_correlations_are_worked_out_again(built: Platfor
 
 
 def test_a_figure_is_printed_with_its_formula_and_inputs(built: Platform) -> None:
-    text = printed(built, "ann", LAST, "max_drawdown", 0, "BTC")
+    text = explained_at_terminal(built, "ann", LAST, "max_drawdown", 0, "BTC")
     assert "index at the trough / index at the peak - 1" in text
     assert "input       peak: 2024-" in text
     assert "= served" in text
@@ -77,21 +69,21 @@ def test_a_figure_is_printed_with_its_formula_and_inputs(built: Platform) -> Non
 
 
 def test_a_null_is_explained_by_its_reason(built: Platform) -> None:
-    text = printed(built, "bob", LAST, "sharpe", 30, "BTC")
+    text = explained_at_terminal(built, "bob", LAST, "sharpe", 30, "BTC")
     assert "served      null" in text
     assert "the track record is shorter than the window" in text
 
 
 def test_what_was_not_computed_names_the_days_that_were(built: Platform) -> None:
     with pytest.raises(CommandError, match="2024-04-30"):
-        printed(built, "ann", date(2024, 4, 2), "sharpe", 0, "BTC")
+        explained_at_terminal(built, "ann", date(2024, 4, 2), "sharpe", 0, "BTC")
 
 
 def test_a_choice_of_a_row_that_is_none_is_refused(built: Platform) -> None:
     with pytest.raises(CommandError, match="a row is chosen as COLUMN=VALUE, not 'first', '=x'"):
-        printed(built, "ann", LAST, "investment_performance_daily.roi", 0, "BTC", ["first", "=x"])
+        explained_at_terminal(built, "ann", LAST, "investment_performance_daily.roi", 0, "BTC", ["first", "=x"])
 
 
 def test_an_unknown_figure_names_the_known_ones(built: Platform) -> None:
     with pytest.raises(CommandError, match="sortino"):
-        printed(built, "ann", LAST, "karma", 0, "BTC")
+        explained_at_terminal(built, "ann", LAST, "karma", 0, "BTC")

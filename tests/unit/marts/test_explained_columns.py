@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from portfolio_pipelines.commands.console import CommandError
-from portfolio_pipelines.commands.explain import figures, named
+from portfolio_pipelines.commands.explain import figures, named, namesakes
 from portfolio_pipelines.commands.explained_inputs import ANYWHERE, INPUTS, why_not
 
 MODELS = Path(__file__).parents[3] / "dbt_project" / "models" / "marts"
@@ -56,6 +56,17 @@ def test_a_name_that_several_marts_have_is_asked_for_with_its_mart() -> None:
     assert named("rank") == ("leaderboard_ranks", "rank"), "both boards say the same of a user"
     assert named("max_drawdown") == ("portfolio_metrics", "max_drawdown")
     assert named("leaderboard.max_drawdown") == ("leaderboard", "max_drawdown")
+
+
+@pytest.mark.parametrize("name", ["value_usd", "pnl_usd", "roi", "coverage", "invested_usd", "daily_return"])
+def test_a_name_alone_is_of_the_portfolio_on_the_day_and_the_others_are_named(name: str) -> None:
+    assert named(name) == ("portfolio_performance_daily", name)
+    assert f"portfolio_performance_daily.{name}" not in namesakes(name)
+    assert set(namesakes(name)) == {
+        f"{mart}.{column}" for mart, column in figures()
+        if column == name and mart != "portfolio_performance_daily"
+    }  # fmt: skip
+    assert namesakes(f"portfolio_performance_daily.{name}") == []
 
 
 def test_an_input_says_why_it_is_not_worked_out() -> None:
