@@ -208,8 +208,10 @@ def describe(report: RunReport, progress: RunProgress) -> None:
 def sample_rest(rest: SampleLegs) -> str:
     """What still rests on the sample market beside real prices, in words."""
     return (
-        f"{counted(rest.legs, 'coin')} of {counted(rest.users, 'user')} still rest on the SAMPLE market: how many units were bought is invented, so they have no "
-        "value and lower the coverage."
+        f"{counted(rest.legs, 'coin')} of {counted(rest.users, 'user')} still "
+        f"{'rests' if rest.legs == 1 else 'rest'} on the SAMPLE market: how many units were bought is invented, so "
+        f"{'it has' if rest.legs == 1 else 'they have'} no value and "
+        f"{'lowers' if rest.legs == 1 else 'lower'} the coverage."
     )
 
 
