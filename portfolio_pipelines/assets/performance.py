@@ -36,7 +36,7 @@ from portfolio_pipelines.tables import (
 )
 
 INVESTMENTS_VERSION = "2"
-PORTFOLIOS_VERSION = "3"
+PORTFOLIOS_VERSION = "4"
 LEG_COLUMNS = ["user_key", "investment_key", "invested_on", "asset_id", "amount_usd", "quantity"]
 PRICE_COLUMNS = ["asset_id", "date", "close_usd", "last_close_usd", "status", "is_final"]
 
@@ -123,9 +123,9 @@ def _portfolios(lake: Lake, days: Sequence[date]) -> Iterator[pl.DataFrame]:
         portfolios = add_up(investments_of(valued))
         users = portfolios.user_key
         flow_in, flow_out = contributions.on(day, users), np.zeros(len(users))
-        linked = chain_day(
-            track.matched(known, users), (day - EPOCH).days, portfolios.complete_value_usd, flow_in, flow_out
-        )
+        track = track.matched(known, users)
+        counted, seen = track.of_what_was_seen(portfolios.invested_usd, flow_in)
+        linked = chain_day(counted, (day - EPOCH).days, portfolios.complete_value_usd, seen, flow_out)
         known, track = users, linked.track
         yield frame_of_portfolios(portfolios, flow_in, flow_out, linked)
 

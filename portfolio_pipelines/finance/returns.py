@@ -16,6 +16,7 @@ Days = NDArray[np.int32]
 
 LEAST_INVESTED_USD: Final = 1.0
 """Below this nothing sensible can be said about a return: dust would turn a deposit into +50,000 %."""
+CENT_USD: Final = 0.01
 LONGEST_GAP_DAYS: Final = 7
 """A track record survives this many days without a complete value; after more, a new one starts."""
 
@@ -82,6 +83,22 @@ class TrackRecord:
         index[others], value[others], day[others] = new.index, new.value_usd, new.day
         inflow[others], outflow[others] = new.inflow_usd, new.outflow_usd
         return TrackRecord(index, value, day, inflow, outflow)
+
+    def of_what_was_seen(self, invested_usd: Floats, inflows: Floats) -> tuple["TrackRecord", Floats]:
+        """The record and the flows of a day, without the flows of portfolios that are older than their first value.
+
+        Where the first computed day comes after the first purchase, a later purchase is not all the money that is
+        behind the value: measured from it alone, 1,000 USD of old coins would read as a gain of 1,000 %. Such a record
+        begins with its first complete close instead.
+
+        Args:
+            invested_usd: Money put in up to the day, that day included, USD.
+            inflows: Money put in on the day, USD.
+        """
+        is_older = np.isnan(self.value_usd) & (invested_usd - (self.inflow_usd + inflows) > CENT_USD)
+        if not is_older.any():
+            return self, inflows
+        return replace(self, inflow_usd=np.where(is_older, 0.0, self.inflow_usd)), np.where(is_older, 0.0, inflows)
 
 
 @dataclass(frozen=True, slots=True)

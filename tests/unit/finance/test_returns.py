@@ -138,6 +138,17 @@ def test_records_find_their_portfolios_when_users_come_and_go() -> None:
     assert matched.day.tolist() == [-1, 5, -1]
 
 
+def test_a_record_that_begins_after_the_first_purchase_is_not_measured_from_a_later_one_alone() -> None:
+    """1,000 USD of coins are older than the first computed day, on which 100 USD are put in: nothing gained 1,000 %."""
+    old_and_new, new = np.array([1_100.0, 100.0]), np.array([100.0, 100.0])
+    record, seen = TrackRecord.new(2).of_what_was_seen(old_and_new, new)
+    day = chain_day(record, 5, np.array([1_100.0, 110.0]), seen, np.zeros(2))
+    assert day.daily_return.tolist() == pytest.approx([UNKNOWN, 0.1], nan_ok=True)
+    assert day.twr_index.tolist() == pytest.approx([1.0, 1.1])
+    record, seen = day.track.of_what_was_seen(old_and_new + 50, new / 2)
+    assert chain_day(record, 6, np.array([1_265.0, 160.0]), seen, np.zeros(2)).daily_return == pytest.approx([0.1, 0.0])
+
+
 # Properties.
 moves = st.floats(-0.9, 2.0)
 money = st.floats(0, 1e6)
