@@ -21,6 +21,7 @@ def columns(types: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.Schema:
 RAW_QUOTES: Final = "raw/quotes"
 PRICES: Final = "core/prices_daily"
 RESTATEMENTS: Final = "core/price_restatements"
+VINTAGES: Final = "core/price_vintages"
 BENCHMARKS: Final = "core/benchmarks_daily"
 ASSETS: Final = "core/assets"
 USERS: Final = "core/users"
@@ -54,7 +55,7 @@ PRICES_SCHEMA: Final = columns(
         "refused_since": pl.Date,  # first day of the quotes refused by the jump guard since then; null when none was
     }
 )
-"""Sorted by asset_id. One row an asset and day from its first quote on."""
+"""Sorted by asset_id. One row an asset and day from its first quote on, or since it is held."""
 
 RESTATEMENTS_SCHEMA: Final = columns(
     {
@@ -65,9 +66,27 @@ RESTATEMENTS_SCHEMA: Final = columns(
         "new_close_usd": pl.Float64,
         "old_source": pl.String,
         "new_source": pl.String,
-        "cause": pl.String,  # provider_restated, new_quote, manual_override, override_withdrawn
+        "cause": pl.String,  # provider_restated, new_quote, manual_override, override_withdrawn, knock_on
+        "old_status": pl.String,  # as in prices_daily
+        "new_status": pl.String,
+        "cause_date": pl.Date,  # the day whose quotes or overrides changed: an earlier one where the cause is knock_on
     }
 )
+
+VINTAGES_SCHEMA: Final = columns(
+    {
+        "asset_id": pl.String,
+        "date": pl.Date,
+        "known_at": UTC_TIME,  # since when this is handed on; null: since before the close of the next day
+        "last_close_usd": pl.Float64,  # newest accepted close as it was known then; null before the first
+        "last_close_date": pl.Date,
+        "provider": pl.String,
+        "source": pl.String,
+        "refused_since": pl.Date,  # first day of the quotes refused by the jump guard since then; null when none was
+        "cause_date": pl.Date,  # the day whose quotes or overrides changed at that time; null with known_at
+    }
+)
+"""What a day hands on to the next one, of assets where that changed after its close. For price_restatements alone."""
 
 BENCHMARKS_SCHEMA: Final = columns(
     {

@@ -1,6 +1,6 @@
 """From quotes to one close an asset and day. Asking is in `market.fetch`, deciding in `market.consensus`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
@@ -12,6 +12,7 @@ from portfolio_pipelines.market.benchmarks import CARRIED_OVER, benchmark_closes
 from portfolio_pipelines.market.consensus import STATE, decide_prices
 from portfolio_pipelines.market.quotes import QUOTES
 from portfolio_pipelines.market.restatements import restate
+from portfolio_pipelines.market.vintages import newest_before
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.market_data import MarketData
@@ -24,12 +25,14 @@ from portfolio_pipelines.tables import (
     RAW_QUOTES,
     RESTATEMENTS,
     RESTATEMENTS_SCHEMA,
+    VINTAGES,
+    VINTAGES_SCHEMA,
 )
 
 QUOTES_VERSION = "1"
-PRICES_VERSION = "1"
+PRICES_VERSION = "2"
 BENCHMARKS_VERSION = "1"
-RESTATEMENTS_VERSION = "1"
+RESTATEMENTS_VERSION = "2"
 STATE_DAYS = 4
 """The state is looked up this many days back: an index has no row on a weekend."""
 
@@ -86,17 +89,17 @@ def prices_daily(
 ) -> dg.MaterializeResult[None]:
     """One close an asset and day, with the status that says how far it can be trusted."""
     days = days_of(context)
-    overrides = database.overrides()
-    manual = fingerprints_by_day(overrides)
+    overrides, tracked = database.overrides(), market.expected(days)
+    manual, wanted = fingerprints_by_day(overrides), fingerprints_by_day(tracked)
     with database.writer(lake, context.run.run_id) as writer:
 
         def inputs(day: date) -> str:
-            return price_inputs(writer, day, manual(day), market)
+            return price_inputs(writer, day, manual(day), wanted(day), market)
 
-        changed = _first_changed(writer, PRICES, days, inputs, PRICES_VERSION)
+        changed = _first_changed(writer, [PRICES], days, inputs, PRICES_VERSION)
         quotes = lake.read(RAW_QUOTES, changed, QUOTES)
         state = _state_before(lake, changed[0]) if changed else pl.DataFrame(schema=STATE)
-        decided = decide_prices(quotes, overrides, state, market.weekday_assets, changed, market.policy)
+        decided = decide_prices(quotes, overrides, state, market.weekday_assets, changed, market.policy, tracked)
         rows = decided.partition_by("date", as_dict=True)
         for day in changed:
             frame = rows.get((day,), decided.clear()).sort("asset_id")
@@ -106,7 +109,7 @@ def prices_daily(
 
 
 @dg.asset(
-    deps=["raw_quotes"],
+    deps=["raw_quotes", "prices_daily"],
     partitions_def=DAILY,
     backfill_policy=ONE_RUN,
     group_name="core",
@@ -126,13 +129,22 @@ def price_restatements(
     overrides = database.overrides()
     manual = fingerprints_by_day(overrides)
     with database.writer(lake, context.run.run_id) as writer:
-        inputs = {day: restatement_inputs(writer, day, manual(day), market) for day in days}
-        changed = [day for day in days if not writer.is_current(RESTATEMENTS, day, inputs[day], RESTATEMENTS_VERSION)]
-        of_changed = overrides.filter(pl.col("date").is_in(changed))
-        found = restate(lake.read(RAW_QUOTES, changed, QUOTES), of_changed, market.policy)
-        rows = found.partition_by("date", as_dict=True)
+
+        def inputs(day: date) -> str:
+            return restatement_inputs(writer, day, manual(day), market)
+
+        changed = _first_changed(writer, [VINTAGES, RESTATEMENTS], days, inputs, RESTATEMENTS_VERSION)
+        quotes = lake.read(RAW_QUOTES, changed, QUOTES)
+        earlier = _days_before(changed[0]) if changed else []
+        state, handed_on = newest_before(
+            lake.read(PRICES, earlier, PRICES_SCHEMA), lake.read(VINTAGES, earlier, VINTAGES_SCHEMA)
+        )
+        found, later = restate(quotes, overrides, state, handed_on, market.weekday_assets, changed, market.policy)
+        rows, rows_handed_on = (frame.partition_by("date", as_dict=True) for frame in (found, later))
         for day in changed:
-            writer.write(RESTATEMENTS, day, rows.get((day,), found.clear()), inputs[day], RESTATEMENTS_VERSION)
+            made_from = inputs(day)
+            writer.write(VINTAGES, day, rows_handed_on.get((day,), later.clear()), made_from, RESTATEMENTS_VERSION)
+            writer.write(RESTATEMENTS, day, rows.get((day,), found.clear()), made_from, RESTATEMENTS_VERSION)
     return dg.MaterializeResult(metadata=written(found, days_computed=len(changed)))
 
 
@@ -159,7 +171,7 @@ def benchmarks_daily(
         def inputs(day: date) -> str:
             return benchmark_inputs(writer, day)
 
-        changed = _first_changed(writer, BENCHMARKS, days, inputs, BENCHMARKS_VERSION)
+        changed = _first_changed(writer, [BENCHMARKS], days, inputs, BENCHMARKS_VERSION)
         around = [changed[0] - timedelta(days=back) for back in range(1, CARRIED_OVER.days + 1)] if changed else []
         closes = benchmark_closes(lake.read(PRICES, [*around, *changed], PRICES_SCHEMA), market.weekday_assets, changed)
         rows = closes.partition_by("date", as_dict=True)
@@ -175,19 +187,21 @@ def fingerprints_by_day(rows: pl.DataFrame) -> Callable[[date], str]:
     return lambda day: found.get(day, nothing)
 
 
-def price_inputs(writer: PartitionWriter, day: date, manual: str, market: MarketData) -> str:
-    """What the prices of a day rest on: its quotes, the policy, and what the days before handed on.
+def price_inputs(writer: PartitionWriter, day: date, manual: str, tracked: str, market: MarketData) -> str:
+    """What the prices of a day rest on: its quotes, what is tracked, the policy, and what the days before handed on.
 
-    `manual` is the fingerprint of its overrides, here and below.
+    `manual` is the fingerprint of its overrides, here and below; `tracked` that of the assets that must have a row.
     """
     policy = fingerprint(market.policy, sorted(market.weekday_assets))
-    before = [writer.content(PRICES, day - timedelta(days=back)) for back in range(1, STATE_DAYS + 1)]
-    return fingerprint(writer.content(RAW_QUOTES, day), manual, policy, *before)
+    before = [writer.content(PRICES, earlier) for earlier in _days_before(day)]
+    return fingerprint(writer.content(RAW_QUOTES, day), manual, tracked, policy, *before)
 
 
 def restatement_inputs(writer: PartitionWriter, day: date, manual: str, market: MarketData) -> str:
-    """What the restatements of a day rest on."""
-    return fingerprint(writer.content(RAW_QUOTES, day), manual, market.policy)
+    """What the restatements of a day rest on: its quotes, the policy, and what the days before handed on, and when."""
+    policy = fingerprint(market.policy, sorted(market.weekday_assets))
+    before = [writer.content(table, earlier) for table in (PRICES, VINTAGES) for earlier in _days_before(day)]
+    return fingerprint(writer.content(RAW_QUOTES, day), manual, policy, *before)
 
 
 def benchmark_inputs(writer: PartitionWriter, day: date) -> str:
@@ -196,16 +210,21 @@ def benchmark_inputs(writer: PartitionWriter, day: date) -> str:
 
 
 def _first_changed(
-    writer: PartitionWriter, table: str, days: list[date], inputs: Callable[[date], str], version: str
+    writer: PartitionWriter, tables: Sequence[str], days: list[date], inputs: Callable[[date], str], version: str
 ) -> list[date]:
     """The days from the first one whose inputs changed: what follows may rest on it."""
     for index, day in enumerate(days):
-        if not writer.is_current(table, day, inputs(day), version):
+        made_from = inputs(day)
+        if not all(writer.is_current(table, day, made_from, version) for table in tables):
             return days[index:]
     return []
 
 
+def _days_before(day: date) -> list[date]:
+    return [day - timedelta(days=back) for back in range(1, STATE_DAYS + 1)]
+
+
 def _state_before(lake: Lake, day: date) -> pl.DataFrame:
     """What the days before knew of each asset: the newest row of the last few days."""
-    before = lake.read(PRICES, [day - timedelta(days=back) for back in range(1, STATE_DAYS + 1)], PRICES_SCHEMA)
+    before = lake.read(PRICES, _days_before(day), PRICES_SCHEMA)
     return before.sort("date").group_by("asset_id", maintain_order=True).last().select(STATE.names())

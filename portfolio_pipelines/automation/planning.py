@@ -24,9 +24,12 @@ from portfolio_pipelines.tables import (
     PRICES,
     RAW_QUOTES,
     RESTATEMENTS,
+    VINTAGES,
 )
 
-DAILY_TABLES: Final = (RAW_QUOTES, PRICES, RESTATEMENTS, BENCHMARKS, INVESTMENT_PERFORMANCE, PORTFOLIO_PERFORMANCE)
+DAILY_TABLES: Final = (
+    RAW_QUOTES, PRICES, VINTAGES, RESTATEMENTS, BENCHMARKS, INVESTMENT_PERFORMANCE, PORTFOLIO_PERFORMANCE,
+)  # fmt: skip
 OPERATIONAL: Final = {
     "assets": "core/assets",
     "asset_successions": "core/asset_successions",
@@ -130,19 +133,23 @@ def _changed_inputs(
 
     seen = prices.fingerprints_by_day(market.quotes(days))
     manual = prices.fingerprints_by_day(database.overrides())
+    tracked = prices.fingerprints_by_day(market.expected(days))
     made = performance.investments_made(lake, days)
 
     def is_current(day: date) -> bool:
         return (
             writer.is_current(RAW_QUOTES, day, seen(day), prices.QUOTES_VERSION)
-            and writer.is_current(
-                RESTATEMENTS,
-                day,
-                prices.restatement_inputs(writer, day, manual(day), market),
-                prices.RESTATEMENTS_VERSION,
+            and all(
+                writer.is_current(
+                    table,
+                    day,
+                    prices.restatement_inputs(writer, day, manual(day), market),
+                    prices.RESTATEMENTS_VERSION,
+                )
+                for table in (VINTAGES, RESTATEMENTS)
             )
             and writer.is_current(
-                PRICES, day, prices.price_inputs(writer, day, manual(day), market), prices.PRICES_VERSION
+                PRICES, day, prices.price_inputs(writer, day, manual(day), tracked(day), market), prices.PRICES_VERSION
             )
             and writer.is_current(BENCHMARKS, day, prices.benchmark_inputs(writer, day), prices.BENCHMARKS_VERSION)
             and writer.is_current(

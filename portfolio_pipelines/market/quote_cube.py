@@ -16,6 +16,31 @@ OUTCOMES: Final = [outcome.value for outcome in Outcome]
 
 
 @dataclass(frozen=True, slots=True)
+class DayQuotes:
+    """The quotes of one day as arrays of shape (providers, assets)."""
+
+    close: NDArray[np.float64]  # NaN where the provider has no good quote
+    known: NDArray[np.int64]  # microseconds since the epoch
+    source: NDArray[np.int32]  # index into sources
+    outcome: NDArray[np.int8]  # newest answer: index into OUTCOMES, -1 = never asked
+    asked: NDArray[np.int64]  # when the newest answer was given
+    sources: list[str]
+
+    @classmethod
+    def none(cls, providers: int, assets: int, sources: list[str]) -> "DayQuotes":
+        """Nobody was asked."""
+        shape = (providers, assets)
+        return cls(
+            close=np.full(shape, np.nan),
+            known=np.full(shape, -1, np.int64),
+            source=np.full(shape, -1, np.int32),
+            outcome=np.full(shape, -1, np.int8),
+            asked=np.full(shape, -1, np.int64),
+            sources=sources,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class QuoteCube:
     """Quotes as arrays of shape (days, providers, assets)."""
 
@@ -25,6 +50,13 @@ class QuoteCube:
     outcome: NDArray[np.int8]  # newest answer: index into OUTCOMES, -1 = never asked
     asked: NDArray[np.int64]  # when the newest answer was given
     sources: list[str]
+
+    def on(self, index: int) -> DayQuotes:
+        """The quotes of one day, by its position."""
+        return DayQuotes(
+            self.close[index], self.known[index], self.source[index], self.outcome[index], self.asked[index],
+            self.sources,
+        )  # fmt: skip
 
 
 def arrange_quotes(

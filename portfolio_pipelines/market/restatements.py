@@ -1,130 +1,132 @@
-"""How the close of a day that had already been closed changed afterwards: old, new, when and why.
+"""How the close of a day that had already been served changed afterwards: old, new, when and why.
 
-The past is append-only: every quote keeps the time since when it is known. This module replays those times. It looks
-at the choice between quotes alone; carrying and the jump guard belong to `consensus`.
+Belongs here: which differences between the vintages of a day are restatements, and their causes. How a day is decided
+as it was known at some time is `vintages`.
 """
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from portfolio_pipelines.market.consensus import ConsensusPolicy
-from portfolio_pipelines.market.quotes import Outcome
+from portfolio_pipelines.market.consensus import FRIDAY, ConsensusPolicy
+from portfolio_pipelines.market.day_choice import DAY_US, EPOCH, STATUSES
+from portfolio_pipelines.market.quotes import UTC_TIME
+from portfolio_pipelines.market.vintages import HANDED_ON, DayVintages, Vintages, differ
 
-
-class Pick(NamedTuple):
-    """The close that was served at some time, and where it came from."""
-
-    close_usd: float
-    provider: str
-    source: str
-
-
-def restate(quotes: pl.DataFrame, overrides: pl.DataFrame, policy: ConsensusPolicy) -> pl.DataFrame:
-    """Changes of the served close of closed days.
-
-    Args:
-        quotes: Rows of schema QUOTES, all that was ever known of the days asked for.
-        overrides: Rows of `consensus.OVERRIDES`, withdrawn ones included.
-        policy: The figures of the rule.
-
-    Returns:
-        Columns of RESTATEMENTS_SCHEMA, sorted by date, asset and known_at. The first close known after the end of a
-        day is no restatement, and neither is anything before it.
-    """
-    good = quotes.filter(pl.col("outcome") == Outcome.OK)
-    several = (
-        good.group_by("asset_id", "date")
-        .agg(n=pl.col("known_at").n_unique())
-        .filter(pl.col("n") > 1)
-        .select("asset_id", "date")
-    )
-    touched = pl.concat([several, overrides.select("asset_id", "date")]).unique()
-    if touched.is_empty():
-        return _frame([])
-    quoted = good.join(touched, on=["asset_id", "date"], how="semi").partition_by("asset_id", "date", as_dict=True)
-    manual = overrides.partition_by("asset_id", "date", as_dict=True)
-    rows: list[dict[str, Any]] = []
-    for key in sorted({*quoted, *manual}, key=lambda pair: (pair[1], pair[0])):
-        history = quoted[key].sort("known_at").to_dicts() if key in quoted else []
-        corrections = manual[key].sort("known_at").to_dicts() if key in manual else []
-        closes_at = datetime.combine(key[1] + timedelta(days=1), time(), UTC)
-        rows.extend(
-            {"asset_id": key[0], "date": key[1], **change}
-            for change in _changes(history, corrections, closes_at, policy)
-        )
-    return _frame(rows)
-
-
-def _changes(
-    history: list[dict[str, Any]], corrections: list[dict[str, Any]], closes_at: datetime, policy: ConsensusPolicy
-) -> Iterator[dict[str, Any]]:
-    moments = {row["known_at"] for row in history} | {row["known_at"] for row in corrections}
-    moments |= {row["withdrawn_at"] for row in corrections if row["withdrawn_at"] is not None}
-    before: Pick | None = None
-    for moment in sorted(moment for moment in moments if moment >= closes_at):
-        pick = _pick(history, corrections, moment, closes_at, policy)
-        if before is not None and pick is not None and pick.close_usd != before.close_usd:
-            yield {
-                "known_at": moment,
-                "old_close_usd": before.close_usd,
-                "new_close_usd": pick.close_usd,
-                "old_source": before.source,
-                "new_source": pick.source,
-                "cause": _cause(before, pick),
-            }
-        before = pick or before
-
-
-def _cause(before: Pick, after: Pick) -> str:
-    if after.provider == "manual":
-        return "manual_override"
-    if before.provider == "manual":
-        return "override_withdrawn"
-    return "provider_restated" if before.provider == after.provider else "new_quote"
-
-
-def _pick(
-    history: list[dict[str, Any]],
-    corrections: list[dict[str, Any]],
-    moment: datetime,
-    closes_at: datetime,
-    policy: ConsensusPolicy,
-) -> Pick | None:
-    """The choice as it was at `moment`: the same rule as `consensus`, for one asset and day, without the guard."""
-    in_force = [
-        row
-        for row in corrections
-        if row["known_at"] <= moment and (row["withdrawn_at"] is None or row["withdrawn_at"] > moment)
-    ]
-    if in_force:
-        return Pick(in_force[-1]["close_usd"], "manual", "manual")
-    known = [row for row in history if row["known_at"] <= moment and row["provider"] in policy.providers]
-    newest = {row["provider"]: row for row in [row for row in known if row["known_at"] >= closes_at] or known}
-    quotes = [newest[name] for name in policy.providers if name in newest]
-    if not quotes:
-        return None
-    closes = [row["close_usd"] for row in quotes]
-    near = np.log1p(policy.tolerance)
-    agreeing = [
-        sum(abs(np.log(close) - np.log(other)) <= near for other in closes) * 2 > len(closes) for close in closes
-    ]
-    chosen = quotes[agreeing.index(True) if any(agreeing) else 0]
-    return Pick(chosen["close_usd"], chosen["provider"], chosen["source"])
-
-
-def _frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    schema = {
+RESTATED: Final = pl.Schema(
+    {
         "asset_id": pl.String(),
         "date": pl.Date(),
-        "known_at": pl.Datetime("us", "UTC"),
+        "known_at": UTC_TIME,
         "old_close_usd": pl.Float64(),
         "new_close_usd": pl.Float64(),
         "old_source": pl.String(),
         "new_source": pl.String(),
         "cause": pl.String(),
+        "old_status": pl.String(),
+        "new_status": pl.String(),
+        "cause_date": pl.Date(),
     }
-    return pl.DataFrame(rows, schema=schema)
+)
+OF_THE_DAY: Final = np.isin(STATUSES, ["manual", "ok", "disagreement"])
+"""Statuses of a close that belongs to the day itself, by their number."""
+
+
+def restate(
+    quotes: pl.DataFrame,
+    overrides: pl.DataFrame,
+    state: pl.DataFrame,
+    handed_on: pl.DataFrame,
+    weekday_assets: frozenset[str],
+    days: Sequence[date],
+    policy: ConsensusPolicy,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Changes of the served close of closed days, whether a day's own quotes made them or an earlier day's.
+
+    A close counts as served when it is final, or when it is the day's own and became known after the day's end. The
+    first such close is no restatement, and neither is anything before it.
+
+    Args:
+        quotes: Rows of schema QUOTES, all that was ever known of the days.
+        overrides: Rows of `consensus.OVERRIDES`, withdrawn ones included.
+        state: Rows of `consensus.STATE`: what the day before `days[0]` knew of assets that are not in `handed_on`.
+        handed_on: Rows of schema HANDED_ON, the newest of each asset before `days[0]`.
+        weekday_assets: Assets without a close on Saturdays and Sundays.
+        days: Consecutive UTC days. Day by day, with what is handed on, gives the same rows as a range at once.
+        policy: The figures of the rule.
+
+    Returns:
+        Rows of schema RESTATED, sorted by date, asset and known_at; and of schema HANDED_ON, for each of the days.
+    """
+    if not days:
+        return RESTATED.to_frame(), HANDED_ON.to_frame()
+    on_weekend = pl.col("asset_id").is_in(sorted(weekday_assets)) & (pl.col("date").dt.weekday() > FRIDAY)
+    of_days = pl.col("date").is_in(list(days)) & ~on_weekend
+    vintages = Vintages(quotes.filter(of_days), overrides.filter(of_days), state, handed_on, days, policy)
+    is_weekday_asset = np.array([name in weekday_assets for name in vintages.names], bool)
+    changes: list[dict[str, Any]] = []
+    later: list[pl.DataFrame] = [HANDED_ON.to_frame()]
+    for day in days if vintages.names else []:
+        known = vintages.decide(day, is_weekday_asset & (day.isoweekday() > FRIDAY))
+        changes += _changes(known, vintages.names, policy.providers)
+        later.append(vintages.handed_on(known))
+    return pl.DataFrame(changes, schema=RESTATED), pl.concat(later)
+
+
+def _changes(known: DayVintages, names: list[str], providers: tuple[str, ...]) -> list[dict[str, Any]]:
+    decided, asset = known.decided, known.asset
+    closes_at = ((known.day - EPOCH).days + 1) * DAY_US
+    its_own = OF_THE_DAY[decided.status]
+    served = decided.final | (its_own & (decided.known >= closes_at))
+    count = np.cumsum(served)
+    first = np.searchsorted(asset, asset)  # of the same asset
+    changed = np.asarray(count - served > (count - served)[first], bool)  # only what had been served can change
+    changed[1:] &= differ(decided.close[1:], decided.close[:-1]) | (its_own[1:] != its_own[:-1])
+    return [
+        {
+            "asset_id": names[asset[at]],
+            "date": known.day,
+            "known_at": _time(known.known[at]),
+            "old_close_usd": _close(decided.close[at - 1]),
+            "new_close_usd": _close(decided.close[at]),
+            "old_source": _source(known, at - 1),
+            "new_source": _source(known, at),
+            "cause": _cause(known, at, its_own, providers),
+            "old_status": STATUSES[decided.status[at - 1]],
+            "new_status": STATUSES[decided.status[at]],
+            "cause_date": EPOCH + timedelta(days=int(known.cause_day[at])),
+        }
+        for at in np.flatnonzero(changed).tolist()
+    ]
+
+
+def _cause(known: DayVintages, at: int, its_own: NDArray[np.bool_], providers: tuple[str, ...]) -> str:
+    if not known.own[at]:
+        return "knock_on"
+    if not np.isnan(known.override[at]):
+        return "manual_override"
+    if not np.isnan(known.override[at - 1]):
+        return "override_withdrawn"
+    before, after = (known.decided.provider[place] if its_own[place] else None for place in (at - 1, at))
+    if its_own[at]:
+        return "provider_restated" if before == after else "new_quote"
+    if before not in providers:
+        return "new_quote"
+    now, then = known.quotes.close[providers.index(before), [at, at - 1]]
+    return "provider_restated" if now != then else "new_quote"
+
+
+def _source(known: DayVintages, at: int) -> str | None:
+    return None if np.isnan(known.decided.close[at]) else known.decided.source[at]
+
+
+def _close(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _time(microseconds: int) -> Any:
+    return pl.Series([int(microseconds)]).cast(UTC_TIME)[0]

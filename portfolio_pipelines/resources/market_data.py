@@ -94,6 +94,15 @@ class MarketData:
             self.database.held_by_wallets(self.settings.price_days_after_sale),
         )
 
+    def expected(self, days: Sequence[date]) -> pl.DataFrame:
+        """The (asset_id, date) that have a row of prices even when nobody can be asked, sorted by date and asset.
+
+        What people entered and the benchmarks. What wallets hold has a row once it was asked for or quoted: it is found
+        by the very run that prices it.
+        """
+        held, successions = self.database.held_since(), self.database.load("asset_successions")
+        return tracked_days(held, successions, self.weekday_assets, days).sort("date", "asset_id")
+
     def benchmark_days(self, days: Sequence[date]) -> pl.DataFrame:
         """The (asset_id, date) of the benchmarks alone."""
         nothing = pl.DataFrame(schema={"asset_id": pl.String, "invested_on": pl.Date})

@@ -11,7 +11,10 @@ known as (
     select
         date,
         max(known_at) as known_at,
-        bool_and(is_final) as is_final,
+        -- What nobody was asked for and nobody ever quoted keeps no day open.
+        bool_and(
+            is_final or (n_quotes = 0 and last_close_usd is null and reason = 'nobody quoted this day')
+        ) as is_final,
         coalesce(max(known_at) >= date + interval 1 day, false) as known_after_end
     from {{ ref('prices_daily') }}
     group by date

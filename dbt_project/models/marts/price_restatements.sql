@@ -7,5 +7,8 @@ select
     new_close_usd,
     old_source,
     new_source,
-    cause
+    cause,
+    old_status,
+    new_status,
+    cause_date
 from {{ source('lake', 'price_restatements') }}

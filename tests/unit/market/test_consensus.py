@@ -180,6 +180,30 @@ def test_there_is_no_row_before_the_first_quote() -> None:
     assert column(decide([quote(10.0, later(2))], days=4), "date") == [later(2), later(3)]
 
 
+def test_what_is_tracked_has_a_row_before_its_first_quote_and_after_nobody_asked() -> None:
+    tracked = pl.DataFrame(
+        {"asset_id": ["coin"] * 3 + ["index"] * 4, "date": [later(n) for n in (1, 2, 3, 1, 2, 3, 4)]}
+    )
+    frame = decide_prices(
+        pl.DataFrame([quote(10.0, later(2))], schema=QUOTES),
+        OVERRIDES.to_frame(),
+        STATE.to_frame(),
+        frozenset({"index"}),
+        [later(n) for n in range(5)],
+        POLICY,
+        tracked,
+    )
+    coin = frame.filter(pl.col("asset_id") == "coin")
+    assert column(coin, "date") == [later(n) for n in range(1, 5)]
+    assert column(coin, "status") == ["no_source", "ok", "stale", "stale"]
+    assert column(coin, "close_usd") == [None, 10.0, 10.0, 10.0]
+    first = coin.row(0, named=True)
+    assert (first["reason"], first["n_quotes"], first["is_final"]) == ("nobody quoted this day", 0, False)
+    index = frame.filter(pl.col("asset_id") == "index")
+    assert column(index, "date") == [later(1), later(2)]  # Thursday and Friday
+    assert set(column(index, "status")) == {"no_source"}
+
+
 def test_a_rate_limited_day_says_so_and_carries_the_last_price() -> None:
     limited = [quote(None, later(n), outcome=Outcome.RATE_LIMITED) for n in (1, 9)]
     frame = decide([quote(10.0), *limited], days=10)
