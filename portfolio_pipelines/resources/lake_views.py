@@ -75,7 +75,7 @@ CHAIN_SOURCES: Final[Mapping[str, pl.Schema]] = {
 
 BOOKKEEPING: Final[Mapping[str, tuple[str, ...]]] = {
     "partition_log": ("table", "partition", "code_version", "input_hash", "content_hash"),
-    "check_results": ("check_name", "asset", "severity", "passed"),
+    "check_results": ("check_name", "asset", "severity", "passed", "details"),
 }
 """Tables that every run rewrites with new run ids and times; only a change of these columns is worth a build."""
 
@@ -192,7 +192,12 @@ def _create_view(
 def _readers(lake: Lake, table: str, schema: Mapping[str, pl.DataType]) -> Iterator[str]:
     if lake.days(table):
         pattern = _literal(str(lake.root / table / "date=*" / "data.parquet"))
-        yield f"read_parquet({pattern}, hive_partitioning = true, hive_types = {{'date': date}})"
+        # Columns that came after the files of some days were written are null there until a run writes these anew. Runs
+        # go from some day to the newest one, so one of the two ends tells; reading every file by name costs seconds.
+        days = lake.days(table)
+        ends = [pl.read_parquet_schema(lake.path(table, day)).keys() for day in (min(days), max(days))]
+        by_name = ", union_by_name = true" if any(schema.keys() - names - {"date"} for names in ends) else ""
+        yield f"read_parquet({pattern}, hive_partitioning = true, hive_types = {{'date': date}}{by_name})"
     if lake.path(table).is_file():
         reader = f"read_parquet({_literal(str(lake.path(table)))}, hive_partitioning = false)"
         # A column that came after the file was written is null until the next run of its asset, which writes it anew.
@@ -228,6 +233,8 @@ def _hash(table_name: str, path: Path) -> str:
     frame = pl.read_parquet(path)
     if table_name == "check_results":
         frame = frame.sort("checked_at").unique(["check_name", "asset"], keep="last")
+        # What a check counted is told when it failed; when it passed, the counts are those of whatever days it ran over.
+        frame = frame.with_columns(details=pl.when(~pl.col("passed")).then("details"))
     return content_hash(frame.select(columns).unique().sort(columns).write_csv().encode())
 
 

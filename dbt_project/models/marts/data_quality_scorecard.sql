@@ -80,7 +80,7 @@ unreconciled as (
 ),
 
 checks as (
-    select distinct on (check_name, asset) check_name, asset, severity, passed, checked_at
+    select distinct on (check_name, asset) check_name, asset, severity, passed, checked_at, details
     from {{ source('lake', 'check_results') }}
     order by check_name, asset, checked_at desc
 ),
@@ -266,7 +266,14 @@ metrics as (
         'check:' || asset || ':' || check_name,
         cast(passed as int),
         case when passed then 'ok' when severity = 'WARN' then 'warn' else 'fail' end,
-        'Newest verdict of this check: 1 passed, 0 failed; the date is when it ran'
+        case
+            when passed then 'Passed when it ran last, on this date'
+            else
+                'Failed'
+                || case when severity = 'WARN' then ' as a warning' else '' end
+                || ' when it ran last, on this date'
+                || coalesce('; ' || replace(trim(details, '{}'), '"', ''), '')
+        end
     from checks
 )
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from portfolio_pipelines.resources.warehouse import Warehouse, WarehouseBuildErr
 
 D1, D2, D3, D4 = (date(2025, 1, 30) + timedelta(days=n) for n in range(4))
 START, END = (datetime.fromisoformat(text) for text in ("2025-01-30", "2025-02-01"))  # marts hold plain UTC
+KNOWN = END.replace(tzinfo=UTC)
 BTC, SOL = "coingecko:bitcoin", "coingecko:solana"
 MARTS = (
     "investment_performance_daily",
@@ -165,6 +166,43 @@ def test_the_scorecard_says_which_day_is_incomplete_and_which_is_not_final(wareh
     assert found[D3, "latest_closed_day_age"] == (1.0, "ok")
     assert found[D4, "missing_days"] == (0.0, "ok")
     assert found[D4, "non_final_days"] == (1.0, "ok")
+
+
+def test_the_scorecard_tells_what_a_failed_check_found_and_of_a_passed_one_that_it_passed(
+    warehouse: Warehouse, market: Any
+) -> None:
+    found = '{"lacking": 3, "first": "x on 2025-01-31"}'
+    checks = [
+        ("prices_are_fresh", "prices_daily", "WARN", False, "run", KNOWN, found),
+        ("sums_add_up", "portfolio_performance", "ERROR", False, "run", KNOWN, None),
+        ("no_jump", "prices_daily", "ERROR", True, "run", KNOWN, '{"jumps": 0}'),
+    ]
+    market.lake.replace_table(
+        tables.CHECK_RESULTS, pl.DataFrame(checks, schema=tables.CHECK_RESULTS_SCHEMA, orient="row")
+    )
+    warehouse.build()
+    query = (
+        "select metric, value, status, description from marts.data_quality_scorecard "
+        "where metric like 'check:%' order by metric"
+    )
+    assert rows(warehouse, query) == [
+        ("check:portfolio_performance:sums_add_up", 0.0, "fail", "Failed when it ran last, on this date"),
+        ("check:prices_daily:no_jump", 1.0, "ok", "Passed when it ran last, on this date"),
+        (
+            "check:prices_daily:prices_are_fresh", 0.0, "warn",
+            "Failed as a warning when it ran last, on this date; lacking: 3, first: x on 2025-01-31",
+        ),
+    ]  # fmt: skip
+
+
+def test_a_column_that_came_after_a_day_was_written_is_null_there(warehouse: Warehouse, market: Any) -> None:
+    late = {"asset_id": BTC, "known_at": KNOWN, "old_close_usd": 1.0, "new_close_usd": 2.0, "cause": "knock_on"}
+    new = pl.DataFrame([late | {"old_status": "ok", "cause_date": D1}], schema=tables.RESTATEMENTS_SCHEMA)
+    market.lake.replace(tables.RESTATEMENTS, D1, new.drop("old_status", "new_status", "cause_date"))
+    market.lake.replace(tables.RESTATEMENTS, D2, new)
+    warehouse.build()
+    query = "select date, cause, old_status, cause_date from marts.price_restatements order by date"
+    assert rows(warehouse, query) == [(D1, "knock_on", None, None), (D2, "knock_on", "ok", D1)]
 
 
 def test_an_incremental_build_equals_a_full_one(
