@@ -410,7 +410,7 @@ def overrides() -> None:
 
 @prices.command("blocked")
 def blocked() -> None:
-    """List the quotes that the jump guard holds back.
+    """List what the jump guard holds back, since when, and how to confirm it.
 
     Example: `portfolio prices blocked`
     """

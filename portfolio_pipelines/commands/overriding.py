@@ -98,11 +98,24 @@ def show_overrides(platform: Platform) -> None:
 
 
 def show_blocked(platform: Platform) -> None:
-    """Quotes that the jump guard holds back, newest first."""
-    days = sorted(platform.lake.days(PRICES), reverse=True)
-    prices = platform.lake.read(PRICES, days, PRICES_SCHEMA, ["date", "asset_id", "status", "reason"])
-    blocked = prices.filter(pl.col("reason").str.starts_with("jump")).sort("date", "asset_id", descending=[True, False])
-    _show(blocked, "no quote is held back")
+    """What the jump guard holds back, a row for each asset and the day it began, newest first; and how to confirm it."""
+    columns = ["date", "asset_id", "reason", "refused_since", "last_close_usd"]
+    prices = platform.lake.read(PRICES, platform.lake.days(PRICES), PRICES_SCHEMA, columns)
+    blocked = (
+        prices.filter(pl.col("reason").str.starts_with("jump"))
+        .group_by("asset_id", blocked_since="refused_since")
+        .agg(days=pl.len(), newest_day=pl.col("date").max(), last_close_usd=pl.col("last_close_usd").first())
+        .sort("newest_day", "asset_id", "blocked_since", descending=[True, False, True])
+    )
+    newest = [
+        platform.market.best_quote(asset, day) for asset, day in blocked.select("asset_id", "newest_day").iter_rows()
+    ]
+    _show(blocked.with_columns(newest_quote_usd=pl.Series(newest, dtype=pl.Float64)), "no quote is held back")
+    if blocked.is_empty():
+        return
+    OUT.print("What is real is confirmed from its first day on; `portfolio run` then shows what is still held back:")
+    for asset, since in blocked.select("asset_id", "blocked_since").iter_rows():
+        OUT.print(f'  portfolio prices confirm {asset} {since} --why "…"', soft_wrap=True, highlight=False)
 
 
 def asset_of(platform: Platform, name: str, day: date) -> str:
