@@ -98,7 +98,7 @@ def show_overrides(platform: Platform) -> None:
 
 
 def show_blocked(platform: Platform) -> None:
-    """What the jump guard holds back, a row for each asset and the day it began, newest first; and how to confirm it."""
+    """What the jump guard holds back, a row for each asset and its first day, newest first; and how to confirm it."""
     columns = ["date", "asset_id", "reason", "refused_since", "last_close_usd"]
     prices = platform.lake.read(PRICES, platform.lake.days(PRICES), PRICES_SCHEMA, columns)
     blocked = (

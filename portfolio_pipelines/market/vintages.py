@@ -177,7 +177,9 @@ class Vintages:
         last_past = past & np.append((asset[1:] != asset[:-1]) | ~past[1:], values=True)
         at = np.flatnonzero(last_past | ~past)
         # As in prices: who gave a close that is too old to be carried is not told, so nothing may depend on it.
-        provider, source = (np.where(np.isnan(decided.close), None, who) for who in (decided.provider, decided.source))
+        unpriced = np.isnan(decided.close)
+        provider, source = decided.provider.copy(), decided.source.copy()
+        provider[unpriced] = source[unpriced] = None
         state = (decided.last_close, decided.last_day, provider, source, decided.refused_since)
         same_asset = asset[at][1:] == asset[at][:-1]
         changes = np.ones(len(at), bool)

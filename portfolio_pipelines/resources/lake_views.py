@@ -233,7 +233,7 @@ def _hash(table_name: str, path: Path) -> str:
     frame = pl.read_parquet(path)
     if table_name == "check_results":
         frame = frame.sort("checked_at").unique(["check_name", "asset"], keep="last")
-        # What a check counted is told when it failed; when it passed, the counts are those of whatever days it ran over.
+        # Only a failed check tells what it counted; the counts of a passed one are those of whatever days it ran over.
         frame = frame.with_columns(details=pl.when(~pl.col("passed")).then("details"))
     return content_hash(frame.select(columns).unique().sort(columns).write_csv().encode())
 
