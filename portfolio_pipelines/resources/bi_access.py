@@ -19,6 +19,8 @@ from pydantic import SecretStr
 from portfolio_pipelines.database.connection import connect_url, url_text
 from portfolio_pipelines.database.embedded_tcp import open_tcp
 from portfolio_pipelines.resources.files import appears_whole
+from portfolio_pipelines.resources.served_storage import BOOKS
+from portfolio_pipelines.resources.served_tables import STORAGE
 from portfolio_pipelines.settings import Settings
 
 ROLE: Final = "portfolio_bi"
@@ -51,9 +53,10 @@ class BiAccessError(RuntimeError):
 
 
 def grant_reading(database: psycopg.Connection[Any], schema: str) -> str | None:
-    """Give the BI role, made without a login when missing, SELECT on a schema but for what is withheld.
+    """Give the BI role, made without a login when missing, SELECT on a schema but for what is withheld, and no more.
 
-    It covers tables that are made later, too.
+    A partition is read through its table and needs no right of its own; without one, tools do not list it. Tables that
+    are made later are covered, too.
 
     Args:
         database: An open transaction; nothing is committed here.
@@ -67,14 +70,12 @@ def grant_reading(database: psycopg.Connection[Any], schema: str) -> str | None:
             _make_role(database, ROLE)
             for statement in (
                 "grant usage on schema {schema} to {role}",
-                "grant select on all tables in schema {schema} to {role}",
                 "alter default privileges in schema {schema} grant select on tables to {role}",
             ):
                 database.execute(sql.SQL(statement).format(schema=sql.Identifier(schema), role=sql.Identifier(ROLE)))
-            for table in _withheld(database, schema):
-                database.execute(
-                    sql.SQL("revoke all on {} from {}").format(sql.Identifier(schema, table), sql.Identifier(ROLE))
-                )
+            for place, table, is_read in _wrong_rights(database, schema):
+                statement = "grant select on {} to {}" if is_read else "revoke all on {} from {}"
+                database.execute(sql.SQL(statement).format(sql.Identifier(place, table), sql.Identifier(ROLE)))
     except psycopg.errors.InsufficientPrivilege:
         return None
     return ROLE
@@ -105,16 +106,17 @@ def grant_to(database: psycopg.Connection[Any], role: str, schema: str, tables: 
     return role
 
 
-def _withheld(database: psycopg.Connection[Any], schema: str) -> list[str]:
-    """The tables that BI does not read, with their partitions: those are tables that could be asked directly."""
+def _wrong_rights(database: psycopg.Connection[Any], schema: str) -> list[tuple[str, str, bool]]:
+    """Tables and views that the BI role may read and should not, or the other way: schema, name, and what is right."""
     rows = database.execute(
-        "select relname from pg_class where relnamespace = to_regnamespace(%(schema)s) and (relname = any(%(names)s) "
-        "or oid in (select inhrelid from pg_inherits join pg_class as parent on parent.oid = inhparent "
-        "where parent.relnamespace = to_regnamespace(%(schema)s) and parent.relname = any(%(names)s))) "
-        "and relkind in ('r', 'p', 'v') order by relname",
-        {"schema": schema, "names": list(WITHHELD)},
+        "with found as (select relnamespace::regnamespace::text as place, relname, relnamespace = to_regnamespace("
+        "%(schema)s) and not relispartition and relname <> all(%(names)s) as is_read, "
+        "has_table_privilege(%(role)s, oid, 'select') as may_read from pg_class where relnamespace in "
+        "(to_regnamespace(%(schema)s), to_regnamespace(%(storage)s)) and relkind in ('r', 'p', 'v', 'm')) "
+        "select place, relname, is_read from found where is_read <> may_read order by place, relname",
+        {"schema": schema, "storage": STORAGE, "names": [*WITHHELD, *BOOKS], "role": ROLE},
     )
-    return [str(name) for (name,) in rows]
+    return [(str(place), str(name), bool(is_read)) for place, name, is_read in rows]
 
 
 def open_for_bi(settings: Settings) -> BiConnection:
@@ -138,7 +140,7 @@ def open_for_bi(settings: Settings) -> BiConnection:
                 f"this database does not let us make the role {ROLE}; ask its owner to run: create role {ROLE} login "  # noqa: S608
                 f"password '…'; grant usage on schema marts to {ROLE}; "
                 f"grant select on all tables in schema marts to {ROLE}; "
-                f"revoke all on {', '.join(f'marts.{name}' for name in WITHHELD)} from {ROLE}"
+                f"revoke all on {', '.join(f'marts.{name}' for name in (*WITHHELD, *BOOKS))} from {ROLE}"
             )
             raise BiAccessError(msg)
         database.execute("set local password_encryption = 'scram-sha-256'")

@@ -1,7 +1,7 @@
 """The marts in Postgres: only partitions that changed are copied, and all of them appear in one transaction.
 
-Belongs here: comparing, copying, swapping. What a table looks like is `served_tables`, what it should hold is
-`served_content`, who may read it is `bi_access` and `leaderboard_access`.
+Belongs here: comparing, copying, swapping. What a table looks like is `served_tables`, where its rows lie
+`served_storage`, what it should hold `served_content`, who may read it `bi_access` and `leaderboard_access`.
 """
 
 import logging
@@ -21,7 +21,8 @@ from portfolio_pipelines.resources.bi_access import grant_reading
 from portfolio_pipelines.resources.dbt_manifest import read_models
 from portfolio_pipelines.resources.leaderboard_access import grant_leaderboard
 from portfolio_pipelines.resources.served_content import WarehouseContent
-from portfolio_pipelines.resources.served_tables import SCHEMA, ServedTable, Storage, quoted
+from portfolio_pipelines.resources.served_storage import open_books, partition_of, put_away_partitions
+from portfolio_pipelines.resources.served_tables import SCHEMA, STORAGE, ServedTable, Storage, quoted
 from portfolio_pipelines.resources.warehouse import Warehouse
 from portfolio_pipelines.settings import Settings
 
@@ -33,24 +34,6 @@ DUCKDB_CSV: Final = "header false, nullstr '', delimiter '\x02', quote '\x01', e
 """Signs that texts do not contain: JSON is full of commas and quotes, and doubling them costs a fifth of the time."""
 PUBLISH_LOCK: Final = 4_842_001
 """Key of the advisory lock: two publishers would wait for each other's partitions otherwise."""
-
-_BOOKS: Final = f"""
-create schema if not exists {SCHEMA};
-create table if not exists {SCHEMA}.published_tables (
-    table_name text primary key,
-    definition_hash text not null
-);
-comment on table {SCHEMA}.published_tables is 'Which form of each mart is published; written by the publish step.';
-create table if not exists {SCHEMA}.published_partitions (
-    table_name text not null,
-    partition text not null,
-    fingerprint text not null,
-    published_at timestamptz not null default now(),
-    primary key (table_name, partition)
-);
-comment on table {SCHEMA}.published_partitions is
-    'Which content each published day (or table, as all) rests on, and when it came; written by the publish step.';
-"""
 
 
 class PublishError(RuntimeError):
@@ -127,11 +110,11 @@ class _Publisher:
         self._database = database
         self._version = database.info.server_version
         self._swaps: list[tuple[ServedTable, str, str | None]] = []  # table, unit, new partition
-        self._loaded: list[str] = []
+        self._loaded: set[str] = set()  # partitions by their quoted names, as everywhere here
 
     def run(self, tables: Sequence[ServedTable]) -> tuple[dict[str, int], dict[str, int]]:
         self._database.execute("select pg_advisory_xact_lock(%s)", (PUBLISH_LOCK,))
-        self._database.execute(_BOOKS)
+        open_books(self._database)
         content = WarehouseContent(self._marts)
         views = [table for table in tables if table.storage is Storage.VIEW]
         stored = [table for table in tables if table.storage is not Storage.VIEW]
@@ -151,13 +134,15 @@ class _Publisher:
                     rows[table.name], partitions[table.name] = self._load(table, content.of(table).fingerprints)
         for table, unit, partition in self._swaps:  # last: from here on readers wait, for milliseconds
             self._swap(table, unit, partition)
+        moved = put_away_partitions(self._database)
+        self._loaded = {moved.get(partition, partition) for partition in self._loaded}
         return rows, partitions
 
     def analyze(self) -> None:
         """Give the planner figures about new partitions, after the commit: readers need not wait for it."""
         self._database.autocommit = True
-        for partition in self._loaded:
-            self._database.execute(f"analyze {SCHEMA}.{quoted(partition)}")
+        for partition in sorted(self._loaded):
+            self._database.execute(f"analyze {partition}")
 
     def _is_defined(self, table: ServedTable) -> bool:
         """Whether Postgres has the table or view in its present form."""
@@ -196,7 +181,7 @@ class _Publisher:
         for unit in sorted({table.unit(name) for name in changed}):
             touched = {name for name in changed if table.unit(name) == unit}
             kept = {name for name in published.keys() & wanted.keys() if table.unit(name) == unit} - touched
-            current = self._partition_of(table, unit)
+            current = partition_of(self._database, table.qualified, _prefix(table, unit))
             days = sorted(touched & wanted.keys())
             if kept and current:
                 total += self._replace_days(table, current, touched, days)
@@ -209,17 +194,17 @@ class _Publisher:
 
     def _replace_days(self, table: ServedTable, partition: str, touched: set[str], days: list[str]) -> int:
         self._database.execute(
-            f"delete from {SCHEMA}.{quoted(partition)} where {quoted(table.day)} = any(%s::date[])",  # noqa: S608 a name of ours
+            f"delete from {partition} where {quoted(table.day)} = any(%s::date[])",  # noqa: S608 a name of ours
             (sorted(touched),),
         )
         return self._copy(table, partition, days) if days else 0
 
     def _load_partition(self, table: ServedTable, unit: str, days: list[str]) -> int:
         number = self._database.execute("select pg_current_xact_id()::text").fetchone()
-        partition = f"{table.name}_{unit.replace('-', '')}_{number[0] if number else 0}"
+        name = f"{_prefix(table, unit)}{number[0] if number else 0}"
+        partition = f"{STORAGE}.{quoted(name)}"
         self._database.execute(
-            f"create table {SCHEMA}.{quoted(partition)} "
-            f"(like {table.qualified} including defaults including constraints)"
+            f"create table {partition} (like {table.qualified} including defaults including constraints)"
         )
         copied = self._copy(table, partition, days, freeze=True)
         for statement in table.index_partition(partition, self._version):
@@ -228,23 +213,14 @@ class _Publisher:
         return copied
 
     def _swap(self, table: ServedTable, unit: str, partition: str | None) -> None:
-        current = self._partition_of(table, unit)
+        current = partition_of(self._database, table.qualified, _prefix(table, unit))
         if current:
-            self._database.execute(f"alter table {table.qualified} detach partition {SCHEMA}.{quoted(current)}")
-            self._database.execute(f"drop table {SCHEMA}.{quoted(current)}")
+            self._database.execute(f"alter table {table.qualified} detach partition {current}")
+            self._database.execute(f"drop table {current}")
         if partition:
             self._database.execute(
-                f"alter table {table.qualified} attach partition {SCHEMA}.{quoted(partition)} "
-                f"for values {table.bounds(unit)}"
+                f"alter table {table.qualified} attach partition {partition} for values {table.bounds(unit)}"
             )
-
-    def _partition_of(self, table: ServedTable, unit: str) -> str | None:
-        found = self._database.execute(
-            "select child.relname from pg_inherits join pg_class as child on child.oid = inhrelid "
-            "where inhparent = %s::regclass and starts_with(child.relname, %s)",
-            (table.qualified, f"{table.name}_{unit.replace('-', '')}_"),
-        ).fetchone()
-        return str(found[0]) if found else None
 
     def _record(self, table: ServedTable, changed: set[str], wanted: Mapping[str, str]) -> None:
         with self._database.cursor() as cursor:
@@ -259,12 +235,12 @@ class _Publisher:
 
     def _copy(self, table: ServedTable, partition: str, days: list[str], *, freeze: bool = False) -> int:
         """Copy rows from DuckDB into a Postgres table; returns how many."""
-        self._loaded.append(partition)
+        self._loaded.add(partition)
         query = f"select {table.column_list} from {table.qualified}{_condition(table, days)}"  # noqa: S608 names from dbt
         options = f"format csv, {POSTGRES_CSV}{', freeze' if freeze else ''}"
         with self._database.cursor() as cursor:
             with (
-                cursor.copy(f"copy {SCHEMA}.{quoted(partition)} ({table.column_list}) from stdin ({options})") as copy,
+                cursor.copy(f"copy {partition} ({table.column_list}) from stdin ({options})") as copy,
                 _csv_of(self._marts, query) as chunks,
             ):
                 for chunk in chunks:
@@ -282,6 +258,11 @@ def _named(table: ServedTable) -> Iterator[None]:
         if isinstance(error, psycopg.errors.DependentObjectsStillExist):
             msg += " (views that others built on a mart must be dropped before its columns can change)"
         raise PublishError(msg) from error
+
+
+def _prefix(table: ServedTable, unit: str) -> str:
+    """How the name of a partition begins; the number of the transaction that made it ends it."""
+    return f"{table.name}_{unit.replace('-', '')}_"
 
 
 def _condition(table: ServedTable, days: Sequence[str]) -> str:

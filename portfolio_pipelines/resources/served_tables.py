@@ -14,6 +14,8 @@ from typing import Final
 from portfolio_pipelines.resources.dbt_manifest import Column, Model
 
 SCHEMA: Final = "marts"
+STORAGE: Final = "marts_storage"
+"""Schema of the partitions: a tool that lists the tables of `marts` shows the marts, not what they are cut into."""
 
 _POSTGRES_TYPES: Final = {
     "varchar": "text",
@@ -123,11 +125,11 @@ class ServedTable:
         return [*self.indexes, *extra]
 
     def index_partition(self, partition: str, server_version: int) -> Iterator[str]:
-        """Statements that give a loaded partition the key and indexes of the table, before it is attached."""
+        """Statements that give a loaded partition, named with its schema, the key and indexes of the table."""
         if self.key:
-            yield f"alter table {SCHEMA}.{quoted(partition)} add primary key ({_list(self.key)})"
+            yield f"alter table {partition} add primary key ({_list(self.key)})"
         for columns in self.all_indexes(server_version):
-            yield f"create index on {SCHEMA}.{quoted(partition)} ({_list(columns)})"
+            yield f"create index on {partition} ({_list(columns)})"
 
     def bounds(self, unit: str) -> str:
         """The values of a partition: of a month 2025-07, of a day 2025-07-31, or of everything."""

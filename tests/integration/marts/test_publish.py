@@ -14,8 +14,10 @@ from pydantic import SecretStr
 
 from portfolio_pipelines.assets.publish import build_published_asset
 from portfolio_pipelines.database.connection import url_text
+from portfolio_pipelines.resources import served_storage
 from portfolio_pipelines.resources.dbt_manifest import read_models
 from portfolio_pipelines.resources.served_marts import PublishError, ServedMarts, publish
+from portfolio_pipelines.resources.served_storage import BOOKS
 from portfolio_pipelines.resources.warehouse import Warehouse
 from portfolio_pipelines.settings import Settings
 
@@ -268,7 +270,7 @@ def test_every_table_and_column_carries_its_description(
     publish(warehouse, url)
     without = postgres.execute(
         "select relname, attname from pg_class join pg_attribute on attrelid = pg_class.oid "
-        "where relnamespace = 'marts'::regnamespace and relkind in ('p', 'v') and attnum > 0 "
+        "where relnamespace = 'marts'::regnamespace and relkind in ('r', 'p', 'v') and attnum > 0 "
         "and (col_description(pg_class.oid, attnum) is null or obj_description(pg_class.oid) is null)"
     ).fetchall()
     assert without == []
@@ -276,6 +278,51 @@ def test_every_table_and_column_carries_its_description(
     assert postgres.execute(comment).fetchone() == (
         "value_usd - invested_usd, USD; null when a coin has no usable price",
     )
+
+
+def test_the_schema_of_the_marts_holds_the_marts_and_the_books_and_no_partition(
+    warehouse: Warehouse, url: str, postgres: psycopg.Connection[Any]
+) -> None:
+    publish(warehouse, url)
+    marts = {model.name for model in read_models(warehouse.project.manifest()) if model.schema == "marts"}
+    in_schema = "select relname from pg_class where relnamespace = %s::regnamespace and relkind in ('r', 'p', 'v')"
+    assert {name for (name,) in postgres.execute(in_schema, ["marts"])} == marts | set(BOOKS)
+    partitions = postgres.execute(
+        "select relispartition from pg_class where relnamespace = 'marts_storage'::regnamespace and relkind <> 'i'"
+    ).fetchall()
+    assert len(partitions) >= 15
+    assert set(partitions) == {(True,)}
+
+
+def test_an_installation_with_partitions_beside_its_tables_is_brought_over_without_copying_them(
+    warehouse: Warehouse, url: str, postgres: psycopg.Connection[Any], market: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As earlier versions left it. One day of a month changes, so that a partition is changed where it lies, too."""
+    publish(warehouse, url)
+    partitions = "select inhrelid::regclass::text from pg_inherits join pg_class on oid = inhrelid where relkind = 'r'"
+    new = sorted(name for (name,) in postgres.execute(partitions))
+    for name in new:
+        postgres.execute(f"alter table {name} set schema marts")
+    postgres.execute("drop schema marts_storage")
+    market.closes[BTC, D4] = 54_321.0
+    market.write_day(D4)
+    warehouse.build()
+
+    monkeypatch.setattr(served_storage, "MOST_MOVED", 5)
+    result = publish(warehouse, url)
+
+    assert result.partitions["prices_daily"] == 1
+    assert_served(postgres, warehouse)
+    beside = f"select count(*) from ({partitions}) as all_of_them (name) where starts_with(name, 'marts.')"
+    ((before,),) = postgres.execute(beside)
+    assert not publish(warehouse, url).changed
+    assert postgres.execute(beside).fetchone() == (before - 5,), "each publish moves some"
+    monkeypatch.undo()
+    publish(warehouse, url)
+    now = {name for (name,) in postgres.execute(partitions)}
+    assert {name.partition(".")[0] for name in now} == {"marts_storage"}
+    assert {name for name in new if ".prices_daily_" in name} <= now, "of a month, days were replaced in place"
+    assert_served(postgres, warehouse)
 
 
 def test_one_users_history_is_found_by_index(warehouse: Warehouse, url: str, postgres: psycopg.Connection[Any]) -> None:
