@@ -1,6 +1,7 @@
 """Dagster's page in a real browser, over a finished installation: the graph, a finished run, the checks."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,6 +21,8 @@ SWITCHES = [
     "--disable-sync",
 ]
 PATIENCE = 60_000  # milliseconds, for a loaded machine; nothing is timed
+BANNERS = re.compile("unexpected error|an error occurred|failed to load|error loading|graphql error", re.IGNORECASE)
+"""What the page says where something of it is broken, beside all that it shows."""
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason=f"needs an installed browser: {', '.join(PROGRAMS)}")
 
@@ -54,15 +57,23 @@ def page(address: str) -> Iterator[Any]:
         browser = play.chromium.launch(executable_path=BROWSER, args=SWITCHES)
         page = browser.new_page(viewport={"width": 1800, "height": 1100})
         page.set_default_timeout(PATIENCE)
+        faults: list[str] = []
+        page.on("pageerror", lambda error: faults.append(f"the page failed: {error}"))
+        page.on(
+            "response",
+            lambda got: faults.append(f"{got.status} {got.url}") if got.status >= 400 and address in got.url else None,
+        )
         page.goto(address)
         yield page
         browser.close()
+    assert faults == []
 
 
-def shows(page: Any, *texts: str) -> None:
-    """Wait until the page shows each of these texts."""
+def shows(page: Any, *texts: str | re.Pattern[str]) -> None:
+    """Wait until the page shows each of these texts; fail when it reports an error beside them."""
     for text in texts:
         page.get_by_text(text, exact=False).first.wait_for()
+    assert page.get_by_text(BANNERS).all_inner_texts() == []
 
 
 def test_the_asset_graph_shows_the_tables_from_quotes_to_the_served_marts(
@@ -81,7 +92,7 @@ def test_the_finished_run_is_shown_as_a_success_over_its_range_of_days(
 ) -> None:
     ((run_id, _, _),) = built.runs()
     page.goto(f"{address}/runs/{run_id}")
-    shows(page, "Success", run_id[:8], "operational_tables")
+    shows(page, "Success", run_id[:8], "operational_tables", "Errored (0)", re.compile(r"Succeeded \([1-9]\d"))
     page.screenshot(path=tmp_path / "run.png")
     # The list of events draws only the rows in sight, and where it has scrolled to depends on how
     # fast they arrive: ask for the one event.
@@ -93,8 +104,12 @@ def test_the_finished_run_is_shown_as_a_success_over_its_range_of_days(
 
 
 def test_the_checks_of_a_table_are_shown_with_their_verdicts(page: Any, address: str, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
     page.goto(f"{address}/assets/prices_daily?view=checks")
-    shows(page, "price_is_positive", "no_unconfirmed_jump_is_served", "Passed")
+    shows(page, "Checks (8)", "price_is_positive", "no_unconfirmed_jump_is_served", "Passed")
+    for verdict, checks in {"Succeeded": 7, "Failed": 1}.items():  # a coin has no price, and all else is well
+        expect(page.get_by_text(verdict, exact=True)).to_have_count(checks, timeout=PATIENCE)
     page.screenshot(path=tmp_path / "checks.png")
 
 
