@@ -1,6 +1,5 @@
 """A platform with a quarter of invented closes, whose metrics can be computed by hand beside it."""
 
-import io
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -76,8 +75,6 @@ def run(platform: Platform, first: date = FIRST, last: date = LAST, **tags: str)
 
 def explained_at_terminal(platform: Platform, *arguments: object) -> str:
     """What `portfolio explain` prints."""
-    out = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command.OUT, "file", out)
+    with command.OUT.capture() as printed:
         command.explain(platform, *arguments)  # type: ignore[arg-type]
-    return out.getvalue()
+    return printed.get()
