@@ -144,8 +144,10 @@ def portfolio_inputs(writer: PartitionWriter, day: date, made: str, before: str)
         made: The fingerprint of `investments_made`.
         before: These inputs of the day before, `writer.inputs`. They stand for its track record, which follows from
             them, and are known before it is computed: no day of a range waits until another is encoded.
+
+    The version of the code is one of them: a day that follows one of an older version is made again when that one is.
     """
-    return fingerprint(writer.content(INVESTMENT_PERFORMANCE, day), made, before)
+    return fingerprint(PORTFOLIOS_VERSION, writer.content(INVESTMENT_PERFORMANCE, day), made, before)
 
 
 def investments_made(lake: Lake, days: Sequence[date]) -> dict[date, str]:

@@ -67,6 +67,6 @@ def explain_absence(row: Mapping[str, Any]) -> str:
     """
     return (
         f"{row['asset_id']} had no price yet on {row['day']}: its first known close is of {row['first_day']} "
-        f"({row['first_origin']}), and {row['origin']} prices other assets from {row['reaches_from']} on; correct the "
+        f"({row['first_origin']}), and {row['origin']} knows of none from {row['reaches_from']} on; correct the "
         f"day, or import a price file with a close of that day"
     )

@@ -18,7 +18,7 @@ ABSENCES: Final = pl.Schema(
     {
         "asset_id": pl.String(),
         "origin": pl.String(),  # who knows it: a live provider, or the source that a price file names
-        "reaches_from": pl.Date(),  # the first day on which it prices any asset
+        "reaches_from": pl.Date(),  # first day a file prices any asset, or a provider denied this one
         "absent_until": pl.Date(),  # the last day on which the asset is known to have had no price
         "first_day": pl.Date(),  # the first close of the asset that anybody knows
         "first_origin": pl.String(),  # who gave that close
@@ -32,7 +32,7 @@ def known_absences(quotes: pl.LazyFrame, overrides: pl.DataFrame, assets: Sequen
 
     A source that begins late says nothing about earlier days, so each counts from its own first price on. A price file
     says all that it knows: an asset that it prices later had no price before. A live provider is asked for single
-    days, so that only its answer `no_data` shows that there was none.
+    days, so that only its answers `no_data` show that there was none, from the first of them to the last.
 
     Args:
         quotes: Columns asset_id, date, provider, source, outcome of QUOTES, all that is known.
@@ -63,20 +63,27 @@ def known_absences(quotes: pl.LazyFrame, overrides: pl.DataFrame, assets: Sequen
     of_files = (
         priced.filter("is_file")
         .join(firsts, on="asset_id")
-        .select("asset_id", "origin", "is_file", absent_until=pl.col("first_day") - timedelta(days=1))
+        .select(
+            "asset_id",
+            "origin",
+            "is_file",
+            absent_from=pl.lit(None, pl.Date),
+            absent_until=pl.col("first_day") - timedelta(days=1),
+        )
     )
     denied = (
         quotes.filter((pl.col("outcome") == Outcome.NO_DATA) & ~is_file)
         .join(firsts.lazy(), on="asset_id")
         .filter(pl.col("date") < pl.col("first_day"))
         .group_by("asset_id", origin, is_file.alias("is_file"))
-        .agg(absent_until=pl.col("date").max())
+        .agg(absent_from=pl.col("date").min(), absent_until=pl.col("date").max())
         .collect()
     )
     return (
         pl.concat([of_files, denied])
         .join(reach, on=["origin", "is_file"])
         .join(firsts, on="asset_id")
+        .with_columns(reaches_from=pl.max_horizontal("reaches_from", "absent_from"))
         .filter(pl.col("reaches_from") <= pl.col("absent_until"))
         .select(ABSENCES.names())
         .cast(ABSENCES)

@@ -156,10 +156,13 @@ class Vintages:
         decided = decide_day(day, quotes, override, override_known, chain, self.policy)
         self._chain.replace(at, chain)
         asset = self._asset[at]
+        of_close = quotes.known >= closes_at
         own = np.ones(len(at), bool)
         own[1:] = (
             (asset[1:] != asset[:-1])
             | differ(quotes.close[:, 1:], quotes.close[:, :-1]).any(axis=0)
+            | (of_close[:, 1:] != of_close[:, :-1]).any(axis=0)  # the same price, but of the close now
+            | (quotes.source[:, 1:] != quotes.source[:, :-1]).any(axis=0)
             | differ(override[1:], override[:-1])
         )
         self._cause[at] = np.where(own, number, cause)

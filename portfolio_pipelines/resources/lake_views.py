@@ -63,6 +63,9 @@ SOURCES: Final[Mapping[str, pl.Schema]] = {
 }
 """What the marts are made of: tables with a file a day, or one file."""
 
+LOOKED_AT: Final = 16
+"""Days of a table whose columns are looked at: a few milliseconds."""
+
 CHAIN_SOURCES: Final[Mapping[str, pl.Schema]] = {
     chain_tables.CHAIN_READS: chain_tables.CHAIN_READS_SCHEMA,
     chain_tables.WALLET_BALANCES: chain_tables.WALLET_BALANCES_SCHEMA,
@@ -193,10 +196,12 @@ def _readers(lake: Lake, table: str, schema: Mapping[str, pl.DataType]) -> Itera
     if lake.days(table):
         pattern = _literal(str(lake.root / table / "date=*" / "data.parquet"))
         # Columns that came after the files of some days were written are null there until a run writes these anew. Runs
-        # go from some day to the newest one, so one of the two ends tells; reading every file by name costs seconds.
-        days = lake.days(table)
-        ends = [pl.read_parquet_schema(lake.path(table, day)).keys() for day in (min(days), max(days))]
-        by_name = ", union_by_name = true" if any(schema.keys() - names - {"date"} for names in ends) else ""
+        # go from some day to the newest one, so one of the two ends tells, or the middle where a run was killed;
+        # reading every file by name costs seconds.
+        days = sorted(lake.days(table))
+        looked_at = {*days[:: -(-len(days) // LOOKED_AT)], days[-1]}
+        found = [pl.read_parquet_schema(lake.path(table, day)).keys() for day in sorted(looked_at)]
+        by_name = ", union_by_name = true" if any(schema.keys() - names - {"date"} for names in found) else ""
         yield f"read_parquet({pattern}, hive_partitioning = true, hive_types = {{'date': date}}{by_name})"
     if lake.path(table).is_file():
         reader = f"read_parquet({_literal(str(lake.path(table)))}, hive_partitioning = false)"

@@ -62,10 +62,10 @@ def test_a_purchase_before_the_first_price_is_refused_although_its_quantity_is_g
     assert str(caught.value).split("\n") == [
         "orders.csv was refused, nothing was imported: 2 faults",
         "  row 2: coingecko:arbitrum had no price yet on 2023-01-01: its first known close is of 2023-03-25 "
-        "(exchange.csv), and exchange.csv prices other assets from 2022-05-10 on; correct the day, or import a price "
+        "(exchange.csv), and exchange.csv knows of none from 2022-05-10 on; correct the day, or import a price "
         "file with a close of that day",
         "  row 5: coingecko:arbitrum had no price yet on 2022-05-10: its first known close is of 2023-03-25 "
-        "(exchange.csv), and exchange.csv prices other assets from 2022-05-10 on; correct the day, or import a price "
+        "(exchange.csv), and exchange.csv knows of none from 2022-05-10 on; correct the day, or import a price "
         "file with a close of that day",
     ]
 

@@ -61,14 +61,15 @@ def test_a_live_provider_that_was_never_asked_about_the_days_before_says_nothing
     assert absent(known) == []
 
 
-def test_a_live_provider_that_answered_that_there_was_no_price_is_believed_up_to_that_day() -> None:
+def test_a_live_provider_that_answered_that_there_was_no_price_is_believed_for_the_days_it_was_asked() -> None:
     known = quotes(
         ("old", "2023-01-01", "coingecko", "range", "ok"),
         ("new", "2023-06-01", "coingecko", "range", "no_data"),
+        ("new", "2023-06-03", "coingecko", "range", "no_data"),
         ("new", "2024-01-01", "coingecko", "history", "ok"),
         ("new", "2024-01-05", "coingecko", "range", "no_data"),
     )
-    assert absent(known) == [("coingecko", date(2023, 1, 1), date(2023, 6, 1), date(2024, 1, 1), "coingecko")]
+    assert absent(known) == [("coingecko", date(2023, 6, 1), date(2023, 6, 3), date(2024, 1, 1), "coingecko")]
 
 
 def test_sample_prices_and_assets_without_any_price_say_nothing() -> None:

@@ -202,6 +202,14 @@ answers = st.builds(
 )
 
 
+def test_the_same_price_given_again_after_the_close_is_a_quote_of_its_own_day() -> None:
+    """Before the close it was of another hour; of the close it outranks the other provider's."""
+    rows = rows_of([quote(1.0, -2), quote(1.01, 1, "yahoo"), quote(1.0, 26)])
+    assert [(row["old_close_usd"], row["new_close_usd"], row["cause"], row["cause_date"]) for row in rows] == [
+        (1.01, 1.0, "new_quote", DAY)
+    ]
+
+
 @given(
     st.lists(answers, max_size=8, unique_by=lambda row: (row["provider"], row["known_at"])),
     st.sampled_from([[], [override(12.0, 50)], [override(12.0, 35, withdrawn=38)]]),
