@@ -1,5 +1,6 @@
 """The sample market ends with the first real answer, which may come in the middle of a run."""
 
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,11 +24,8 @@ class Database:
         return SimpleNamespace(legs=self.invented)
 
     def writer(self, lake: Lake, run_id: str) -> Any:
-        from contextlib import closing
-
-        return closing(
-            PartitionWriter(lake, run_id, lambda _table: PARTITION_LOG_SCHEMA.to_frame(), lambda _rows: None)
-        )
+        nothing = PARTITION_LOG_SCHEMA.to_frame()
+        return closing(PartitionWriter(lake, run_id, lambda _table: nothing, lambda _rows: None))
 
 
 class Market:
