@@ -61,8 +61,8 @@ def raw_quotes(
     if was_sample and not report.is_sample and (invented := database.sample_legs().legs):
         msg = (
             f"real prices came for the first time, after this run had read the investments: {invented} of their "
-            "quantities rest on the sample market and would be valued at real prices. The next run keeps them apart: start "
-            "it"
+            "quantities rest on the sample market and would be valued at real prices. Start the next run: it keeps "
+            "them apart"
         )
         raise dg.Failure(msg, allow_retries=False)
     quotes = market.quotes(days)
