@@ -150,7 +150,7 @@ def explain_day(marts: "duckdb.DuckDBPyConnection", question: Question) -> Expla
     held = _holdings(marts, question.user, question.day)
     if question.metric == "value_usd":
         inputs: list[tuple[str, Value]] = [
-            (f"{quantity:,.8g} {name} at {price:,.8g} USD" if price is not None else f"{quantity:,.8g} {name}", worth)
+            (_units(name, quantity) if price is None else f"{_units(name, quantity)} at {price:,.8g} USD", worth)
             for name, quantity, price, worth in held
         ]
         priced = [worth for *_, worth in held if worth is not None]
@@ -176,13 +176,18 @@ def explain_day(marts: "duckdb.DuckDBPyConnection", question: Question) -> Expla
     return Explanation(formula, inputs, found)
 
 
-Holding = tuple[str, float, float | None, float | None]  # asset, units, close, worth
+Holding = tuple[str, float | None, float | None, float | None]  # asset, units, close, worth
+
+
+def _units(name: str, quantity: float | None) -> str:
+    """How much of an asset is held; where that rests on an invented close nobody knows."""
+    return f"an unknown number of {name}" if quantity is None else f"{quantity:,.8g} {name}"
 
 
 def _without_price(held: list[Holding], day: date) -> list[tuple[str, Value]]:
     """Holdings whose worth is unknown: a total without them is not the worth of the portfolio."""
     return [
-        (f"{quantity:,.8g} {name} on {day}, without a price", None)
+        (f"{_units(name, quantity)} on {day}, without a price", None)
         for name, quantity, _, worth in held
         if worth is None
     ]
