@@ -259,6 +259,10 @@ def test_a_total_counts_what_is_invented_at_its_cost_and_as_not_known(partly: An
     assert row["coverage"] == pytest.approx(90 / (90 + row["invested_usd"] - 100))
     explained = partly.does("explain", "ann", yesterday, "portfolio_performance_daily.coverage")
     assert "= served" in explained
+    for metric in ("value_usd", "pnl_usd", "daily_return"):
+        said = partly.does("explain", "ann", yesterday, metric)
+        assert "an unknown number of sample:coingecko:bitcoin" in said
+        assert "DIFFERS" not in said
     cut = partly.row("select coverage from portfolio_breakdown where user_id = 'ann' and key = 'investment'")
     assert cut["coverage"] == pytest.approx(row["coverage"])
 
