@@ -5,6 +5,7 @@ import contextlib
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import localcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from portfolio_pipelines.finance.lots import Kind, Movements
 
 UNIT: Final = 10**18
 DOLLAR: Final = 10**12
+PRECISION: Final = 31  # what rp2 sets for itself
 CONFIGURATION: Final = """[general]
 assets = COIN
 exchanges = X
@@ -49,6 +51,12 @@ crypto_received = 8
 
 def gains(made: Movements, method: str) -> tuple[float, float]:
     """Seconds of matching alone, and the sum of all gains in US dollars; every pool by itself."""
+    # rp2 changes the rules of arithmetic of its whole process when it is imported: they end with this block.
+    with localcontext(prec=PRECISION):
+        return _gains(made, method)
+
+
+def _gains(made: Movements, method: str) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as elsewhere, contextlib.chdir(elsewhere):  # rp2 logs into the current folder
         from prezzemolo.avl_tree import AVLTree
         from rp2.accounting_engine import AccountingEngine

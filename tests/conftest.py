@@ -3,21 +3,34 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from decimal import getcontext, setcontext
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
 import sqlalchemy as sa
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import URL, make_url
 
 from portfolio_pipelines.database import embedded
 from portfolio_pipelines.database.connection import DRIVER, create_engine
 from portfolio_pipelines.database.migrate import upgrade
 
-settings.register_profile("portfolio", deadline=None)  # a busy machine is no failure
+# A busy machine is no failure.
+settings.register_profile("portfolio", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("portfolio")
+
+
+@pytest.fixture(autouse=True)
+def rules_of_decimal_arithmetic() -> Iterator[None]:
+    """A test that changes precision, rounding or traps for the tests after it fails itself, whatever their order."""
+    before = getcontext().copy()
+    yield
+    after = getcontext()
+    left = (after.prec, after.rounding, after.traps) != (before.prec, before.rounding, before.traps)
+    setcontext(before)
+    assert not left, f"this test, or what it imported, left other rules of decimal arithmetic behind: {after}"
 
 
 @pytest.fixture(scope="session")
