@@ -159,6 +159,18 @@ class InvestmentLeg(Base):
             unique=True,
             postgresql_where=text("superseded_at is null"),
         ),
+        Index(
+            "ix_investment_legs_held_since",
+            "asset_id",
+            "invested_at",
+            postgresql_where=text("superseded_at is null"),
+        ),
+        Index(
+            "ix_investment_legs_sample",
+            "asset_id",
+            "invested_at",
+            postgresql_where=text("price_source = 'sample'"),
+        ),
         CheckConstraint("amount_usd > 0 and quantity > 0 and price_usd > 0", name="positive"),
         CheckConstraint(
             "(quantity_source = 'given' and price_source is null)"

@@ -110,8 +110,12 @@ class Database:
         query = """
             select asset_id, min(day) as invested_on
             from (
-                select asset_id, (min(invested_at) at time zone 'UTC')::date as day
-                from app.investment_legs where superseded_at is null group by asset_id
+                select a.asset_id, (leg.invested_at at time zone 'UTC')::date as day
+                from app.assets a
+                cross join lateral (
+                    select invested_at from app.investment_legs
+                    where asset_id = a.asset_id and superseded_at is null order by invested_at limit 1
+                ) as leg
                 union all
                 select asset_id, (v.at at time zone 'UTC')::date
                 from app.transaction_versions v

@@ -115,3 +115,15 @@ def test_on_the_shared_prices_arbitrum_cannot_be_bought_before_it_was_listed(pla
     with pytest.raises(FileRefusedError, match="its first known close is of 2023-03-25"):
         bring(platform, EARLY)
     assert bring(platform, EARLY.replace("2023-01-01", "2023-03-25")).inserted == 1
+
+
+def test_an_asset_counts_from_its_earliest_purchase_as_it_is_known_now(platform: Platform) -> None:
+    bring_prices(platform, PRICES, "exchange.csv")
+    late = "u,b,2023-03-25,BTC,100,1\nu,b,2023-03-25,ARB,100,3\n"
+    bring(platform, HEADER + "u,a,2022-05-10,BTC,100,1\n" + late)
+    assert platform.database.held_since().rows() == [
+        ("coingecko:arbitrum", date(2023, 3, 25)),
+        ("coingecko:bitcoin", date(2022, 5, 10)),
+    ]
+    bring(platform, HEADER + "u,a,2022-06-10T23:59:59Z,BTC,100,1\n" + late)
+    assert platform.database.held_since()["invested_on"].to_list() == [date(2023, 3, 25), date(2022, 6, 10)]
