@@ -12,11 +12,12 @@ export PORTFOLIO_SHARED_DATA
 # Further arguments of `portfolio quickstart`: make run PRICES="--prices my-prices.csv"
 PRICES ?=
 
-.PHONY: help install run test lint format bench ui clean
+.PHONY: help install run test explore lint format bench ui clean
 
 help:
 	@echo 'make run      set up, load the samples, compute and serve the portfolios of the last 400 days'
 	@echo 'make test     set up, then lint, types, layers and all tests'
+	@echo 'make explore  look for inputs that break a property, a thousand random ones for each, half an hour'
 	@echo 'make lint     the first three of these'
 	@echo 'make ui       open Dagster'
 	@echo 'make bench    benchmarks against named peers'
@@ -47,6 +48,9 @@ lint: install
 
 test: lint
 	$(BIN)/pytest -n auto --dist loadfile -rs
+
+explore: install
+	$(BIN)/pytest -n auto --dist loadfile --hypothesis-profile=explore -m hypothesis
 
 format: install
 	$(BIN)/ruff check --fix .

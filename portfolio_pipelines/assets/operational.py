@@ -86,19 +86,30 @@ def write_copy(writer: PartitionWriter, table: str, frame: pl.DataFrame, state: 
 
 
 def write_investment_days(writer: PartitionWriter, legs: pl.DataFrame, state: str) -> None:
-    """One fingerprint for the investments of each day, so that a correction restates no day before it.
+    """Write the fingerprints of `investment_days`.
 
     Args:
         writer: Writes the table.
         legs: Schema INVESTMENT_LEGS_SCHEMA.
         state: What they were made from.
     """
+    writer.write(INVESTMENT_DAYS, None, investment_days(legs), state, CODE_VERSION)
+
+
+def investment_days(legs: pl.DataFrame) -> pl.DataFrame:
+    """One fingerprint for the investments of each day, so that a correction restates no day before it.
+
+    Args:
+        legs: Schema INVESTMENT_LEGS_SCHEMA.
+
+    Returns:
+        Schema INVESTMENT_DAYS_SCHEMA, by day.
+    """
     days = [
         (day, _values_fingerprint(rows))
         for (day,), rows in legs.sort(*KEY_OF_A_LEG).partition_by("invested_on", as_dict=True).items()
     ]
-    frame = pl.DataFrame(days, schema=INVESTMENT_DAYS_SCHEMA, orient="row").sort("invested_on")
-    writer.write(INVESTMENT_DAYS, None, frame, state, CODE_VERSION)
+    return pl.DataFrame(days, schema=INVESTMENT_DAYS_SCHEMA, orient="row").sort("invested_on")
 
 
 def _values_fingerprint(legs: pl.DataFrame) -> str:

@@ -19,7 +19,7 @@ from portfolio_pipelines.finance.returns import chain_day
 from portfolio_pipelines.finance.valuation import EPOCH, Contributions, Holdings, add_up, prices_by_day, value_day
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
-from portfolio_pipelines.resources.partitions import PartitionWriter, chained, fingerprint
+from portfolio_pipelines.resources.partitions import ABSENT, PartitionWriter, chained, fingerprint
 from portfolio_pipelines.tables import (
     INVESTMENT_DAYS,
     INVESTMENT_DAYS_SCHEMA,
@@ -56,9 +56,9 @@ def investment_performance(
 ) -> dg.MaterializeResult[None]:
     """Worth of every investment at every close since its purchase. A holding without a price is never worth 0."""
     days = days_of(context)
-    made = investments_made(lake, days)
     rows, last = 0, pl.DataFrame(schema=INVESTMENT_PERFORMANCE_SCHEMA)
     with database.writer(lake, context.run.run_id) as writer:
+        made = _made_as_before(writer, lake, days)
         inputs = {day: investment_inputs(writer, day, made[day]) for day in days}
         changed = [
             day for day in days if not writer.is_current(INVESTMENT_PERFORMANCE, day, inputs[day], INVESTMENTS_VERSION)
@@ -93,9 +93,9 @@ def portfolio_performance(
 ) -> dg.MaterializeResult[None]:
     """Each portfolio as the sum of its investments, with its time-weighted return."""
     days = days_of(context)
-    made = investments_made(lake, days)
     rows, last = 0, pl.DataFrame(schema=PORTFOLIO_PERFORMANCE_SCHEMA)
     with database.writer(lake, context.run.run_id) as writer:
+        made = _made_as_before(writer, lake, days)
         inputs: dict[date, str] = {}
         before = writer.inputs(PORTFOLIO_PERFORMANCE, days[0] - timedelta(days=1))
         for day in days:
@@ -128,6 +128,28 @@ def _portfolios(lake: Lake, days: Sequence[date]) -> Iterator[pl.DataFrame]:
         linked = chain_day(counted, (day - EPOCH).days, portfolios.complete_value_usd, seen, flow_out)
         known, track = users, linked.track
         yield frame_of_portfolios(portfolios, flow_in, flow_out, linked)
+
+
+def _made_as_before(writer: PartitionWriter, lake: Lake, days: Sequence[date]) -> dict[date, str]:
+    """`investments_made` by the close of each day, if the day before them was valued with these investments.
+
+    Otherwise a purchase that was entered late would be a gain of the first day: it is worth something at its close, was
+    nothing the day before, and no money came in.
+
+    Raises:
+        dg.Failure: If it was valued with others, or with other prices than it has now.
+    """
+    day_before = days[0] - timedelta(days=1)
+    made = investments_made(lake, [day_before, *days])
+    known = writer.inputs(INVESTMENT_PERFORMANCE, day_before)
+    if known not in {ABSENT, investment_inputs(writer, day_before, made[day_before])}:
+        msg = (
+            f"{days[0]} cannot be valued upon {day_before}: that day was valued with other investments or prices than "
+            "there are now, so a purchase that was entered late would look like a gain. `portfolio run` brings the "
+            "days before up to date first; so do the schedules. In Dagster, choose a range that begins earlier."
+        )
+        raise dg.Failure(msg, allow_retries=False)
+    return made
 
 
 def investment_inputs(writer: PartitionWriter, day: date, made: str) -> str:

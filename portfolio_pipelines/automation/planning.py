@@ -3,20 +3,28 @@
 The rule: a day is due when one of its files is missing, or when what it was made from has changed since: new answers of
 the providers, price files, overrides, investments, ledgers, the day before, the code. From the first due day to the
 last day there is, everything runs as one range; days whose inputs did not change are recognised inside the run and left
-alone.
+alone. Commands and schedules ask here alike, so that none of them builds upon a day that is out of date.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
+from portfolio_pipelines.leaderboard_tables import LEADERBOARD, LEADERBOARD_RANKS
 from portfolio_pipelines.market.quotes import QUOTES
+from portfolio_pipelines.metric_tables import (
+    ASSET_CORRELATIONS,
+    BENCHMARK_COMPARISON,
+    DIVERSIFICATION,
+    PORTFOLIO_METRICS,
+)
 from portfolio_pipelines.resources.database import Database
+from portfolio_pipelines.resources.figure_rules import FigureRules
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.ledger_rules import LedgerRules
 from portfolio_pipelines.resources.market_data import SAMPLE, MarketData
-from portfolio_pipelines.resources.partitions import PartitionWriter
+from portfolio_pipelines.resources.partitions import PartitionWriter, chained
 from portfolio_pipelines.tables import (
     BENCHMARKS,
     INVESTMENT_PERFORMANCE,
@@ -29,6 +37,9 @@ from portfolio_pipelines.tables import (
 
 DAILY_TABLES: Final = (
     RAW_QUOTES, PRICES, VINTAGES, RESTATEMENTS, BENCHMARKS, INVESTMENT_PERFORMANCE, PORTFOLIO_PERFORMANCE,
+)  # fmt: skip
+TABLES_OF_CLOSES: Final = (
+    PORTFOLIO_METRICS, BENCHMARK_COMPARISON, DIVERSIFICATION, ASSET_CORRELATIONS, LEADERBOARD, LEADERBOARD_RANKS,
 )  # fmt: skip
 OPERATIONAL: Final = {
     "assets": "core/assets",
@@ -67,26 +78,42 @@ def make_plan(
     """Compare what is there with what should be, for consecutive days.
 
     Args:
-        days: The days asked for, ascending. Materialised days after them are looked at too: they may rest on these.
+        days: The days asked for, ascending. Materialised days around them are looked at too: those after them may rest
+            on these, and these rest on those before them.
         lake: Where the files are.
         database: What people entered, and the partition log.
         market: Which quotes are known.
-        only_missing: Look for missing files alone.
+        only_missing: Look for missing files of these days alone.
     """
     there = {table: lake.days(table) for table in DAILY_TABLES}
     missing = [day for day in days if any(day not in there[table] for table in DAILY_TABLES)]
     newest = max(there[PORTFOLIO_PERFORMANCE], default=None)
     if only_missing or not days:
         return Plan(missing, [], newest)
-    looked_at = [*days, *_until(days[-1], newest or days[-1])]
+    before = sorted(day for day in there[INVESTMENT_PERFORMANCE] if day < days[0])
+    looked_at = [*before, *days, *_until(days[-1], newest or days[-1])]
     writer = PartitionWriter(lake, "", database.partition_log, lambda _rows: None)
-    changed = _changed_operational(writer, database, looked_at) or sorted(
-        {
-            *_changed_inputs(writer, lake, market, database, looked_at),
-            *_changed_ledgers(writer, lake, database, looked_at),
-        }
-    )
-    return Plan(missing, changed, newest)
+    outdated = _outdated_copies(writer, database)
+    changed = {
+        *_changed_inputs(writer, lake, market, database, looked_at, outdated),
+        *_changed_ledgers(writer, lake, database, looked_at),
+        *_changed_figures(writer, lake, database, days, looked_at),
+    }
+    if outdated and not changed and not missing:  # no day rests on what changed, but what the marts read does
+        changed = {looked_at[-1]}
+    return Plan(missing, sorted(changed), newest)
+
+
+def first_outdated_day(until: date, lake: Lake, database: Database, market: MarketData) -> date | None:
+    """The first materialised day up to `until` that was valued with other investments or prices than there are now.
+
+    Ledgers and the figures of closes are not looked at: no later day is valued upon them.
+    """
+    days = sorted(day for day in lake.days(INVESTMENT_PERFORMANCE) if day <= until)
+    if not days:
+        return None
+    writer = PartitionWriter(lake, "", database.partition_log, lambda _rows: None)
+    return min(_changed_inputs(writer, lake, market, database, days, _outdated_copies(writer, database)), default=None)
 
 
 def first_sample_day(lake: Lake) -> date | None:
@@ -102,14 +129,19 @@ def _until(last: date, end: date) -> list[date]:
     return [last + timedelta(days=offset) for offset in range(1, (end - last).days + 1)]
 
 
-def _changed_operational(writer: PartitionWriter, database: Database, days: Sequence[date]) -> list[date]:
-    """Every day is looked at again when investments or the asset map changed; the run finds which days it touches."""
+def _ends_month(day: date) -> bool:
+    return (day + timedelta(days=1)).day == 1
+
+
+def _outdated_copies(writer: PartitionWriter, database: Database) -> set[str]:
+    """Which of OPERATIONAL changed in the database since the lake copied it."""
     from portfolio_pipelines.assets.operational import CODE_VERSION
 
-    same = all(
-        writer.is_current(table, None, database.state_of(name), CODE_VERSION) for name, table in OPERATIONAL.items()
-    )
-    return [] if same else list(days)
+    return {
+        name
+        for name, table in OPERATIONAL.items()
+        if not writer.is_current(table, None, database.state_of(name), CODE_VERSION)
+    }
 
 
 def _changed_ledgers(writer: PartitionWriter, lake: Lake, database: Database, days: Sequence[date]) -> list[date]:
@@ -122,8 +154,55 @@ def _changed_ledgers(writer: PartitionWriter, lake: Lake, database: Database, da
     return [day for day in days if day >= first]
 
 
+def _changed_figures(
+    writer: PartitionWriter, lake: Lake, database: Database, asked: Sequence[date], days: Sequence[date]
+) -> list[date]:
+    """Days that lack figures of a close, and those whose figures rest on other values than there are now.
+
+    A day lacks them when its run was killed before it made them, or valued the running day, which gets none. The last
+    day that is asked for must have them if no later day has.
+    """
+    from portfolio_pipelines.assets import metrics
+
+    rules = FigureRules.of(database.settings)
+    there = {table: lake.days(table) for table in TABLES_OF_CLOSES}
+    known = lake.days(PORTFOLIO_PERFORMANCE)
+    newest = min(max(made, default=date.min) for made in there.values())
+    lacking = [
+        day
+        for day in metrics.metric_days(asked, lake, every_day=False)
+        if (day > newest or _ends_month(day)) and any(day not in made for made in there.values())
+    ]
+    made = sorted(day for day in days if day in there[PORTFOLIO_METRICS] and day in known)
+    of_metrics = metrics.metric_inputs(writer, lake, made, rules)
+    of_comparison = metrics.comparison_inputs(writer, lake, made, rules)
+    outdated = [
+        day
+        for day in made
+        if not writer.is_current(PORTFOLIO_METRICS, day, of_metrics[day], metrics.METRICS_VERSION)
+        or not writer.is_current(BENCHMARK_COMPARISON, day, of_comparison[day], metrics.COMPARISON_VERSION)
+    ]
+    return [*lacking, *outdated]
+
+
+def _investments_made(
+    lake: Lake, database: Database, days: Sequence[date], outdated: Collection[str]
+) -> Mapping[date, str]:
+    """A fingerprint of all investments made up to each day, as they are in the database."""
+    from portfolio_pipelines.assets import operational, performance
+
+    if "investment_legs" not in outdated:
+        return performance.investments_made(lake, days)
+    return chained(operational.investment_days(database.load("investment_legs")).iter_rows(), days)
+
+
 def _changed_inputs(
-    writer: PartitionWriter, lake: Lake, market: MarketData, database: Database, days: Sequence[date]
+    writer: PartitionWriter,
+    lake: Lake,
+    market: MarketData,
+    database: Database,
+    days: Sequence[date],
+    outdated: Collection[str],
 ) -> list[date]:
     """Days of which some file was not made from what is there now, or by another version of the code.
 
@@ -131,10 +210,12 @@ def _changed_inputs(
     """
     from portfolio_pipelines.assets import performance, prices
 
+    if "asset_successions" in outdated:  # one of long ago changes what every later day holds
+        return list(days)
     seen = prices.fingerprints_by_day(market.quotes(days))
     manual = prices.fingerprints_by_day(database.overrides())
     tracked = prices.fingerprints_by_day(market.expected(days))
-    made = performance.investments_made(lake, days)
+    made = _investments_made(lake, database, days, outdated)
 
     def is_current(day: date) -> bool:
         return (

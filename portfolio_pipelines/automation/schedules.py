@@ -9,11 +9,12 @@ from portfolio_pipelines.assets.chain_days import box
 from portfolio_pipelines.assets.days import DAILY
 from portfolio_pipelines.automation.chain_planning import by_day, due_chain_days
 from portfolio_pipelines.automation.jobs import RANGE_END, RANGE_START, daily_job, hourly_job, onchain_job
-from portfolio_pipelines.checks.performance import missing_days
+from portfolio_pipelines.automation.planning import first_outdated_day, make_plan
 from portfolio_pipelines.market.benchmarks import CARRIED_OVER
 from portfolio_pipelines.resources.chain_connections import ChainConnections
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
+from portfolio_pipelines.resources.market_data import MarketData
 
 REFETCHED_DAYS = 2
 """Prices of the last two closed days are asked for again until they are final."""
@@ -40,21 +41,41 @@ def chains_hourly(
 
 
 @dg.schedule(job=daily_job, cron_schedule="20 0 * * *", execution_timezone="UTC")
-def closed_day(context: dg.ScheduleEvaluationContext, lake: dg.ResourceParam[Lake]) -> dg.RunRequest:
-    """One run from the first day that is missing, or not final yet, to the day that has just closed.
+def closed_day(
+    context: dg.ScheduleEvaluationContext,
+    lake: dg.ResourceParam[Lake],
+    database: dg.ResourceParam[Database],
+    market: dg.ResourceParam[MarketData],
+) -> dg.RunRequest:
+    """One run from the first day that is missing, out of date or not final yet, to the day that has just closed.
 
     A gap is entered some days early: the days before it were not final when it began, and the index needs a close that
     it can carry into a weekend.
     """
     today = context.scheduled_execution_time.date()
     last = today - timedelta(days=1)
-    gap = [max(day - CARRIED_OVER, DAILY.start.date()) for day in missing_days(lake, last)[:1]]
-    first = min([*gap, today - timedelta(days=REFETCHED_DAYS)])
+    begin = min([*database.held_since()["invested_on"].to_list(), last])
+    days = [begin + timedelta(days=offset) for offset in range((last - begin).days + 1)]
+    plan = make_plan(days, lake, database, market)
+    gap = [max(day - CARRIED_OVER, DAILY.start.date()) for day in plan.missing[:1]]
+    first = min([*gap, *plan.changed[:1], today - timedelta(days=REFETCHED_DAYS)])
     return dg.RunRequest(run_key=f"closed {last}", tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()})
 
 
 @dg.schedule(job=hourly_job, cron_schedule="20 1-23 * * *", execution_timezone="UTC")
-def running_day(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """The day that is still running, every hour; its rows say `is_final = false`. Metrics wait for its close."""
+def running_day(
+    context: dg.ScheduleEvaluationContext,
+    lake: dg.ResourceParam[Lake],
+    database: dg.ResourceParam[Database],
+    market: dg.ResourceParam[MarketData],
+) -> dg.RunRequest:
+    """The day that is still running, every hour; its rows say `is_final = false`. Metrics wait for its close.
+
+    Where an investment or a price of an earlier day came in since, the run begins on that day: today is valued upon it.
+    """
     now = context.scheduled_execution_time
-    return dg.RunRequest(run_key=f"running {now:%Y-%m-%d %H}", partition_key=now.date().isoformat())
+    run_key, today = f"running {now:%Y-%m-%d %H}", now.date()
+    outdated = first_outdated_day(today - timedelta(days=1), lake, database, market)
+    if outdated is None:
+        return dg.RunRequest(run_key=run_key, partition_key=today.isoformat())
+    return dg.RunRequest(run_key=run_key, tags={RANGE_START: outdated.isoformat(), RANGE_END: today.isoformat()})

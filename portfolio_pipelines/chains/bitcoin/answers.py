@@ -205,7 +205,7 @@ def _change(row: Any, where: Where, address: str) -> int:
             raise bad_answer(where, f"{name} is no list")
         for entry in entries:
             output = entry if sign > 0 else _member(entry, "prevout", where)
-            if output is None and entry.get("is_coinbase") is True:
+            if sign < 0 and output is None and entry.get("is_coinbase") is True:
                 continue  # newly made coins come from nowhere
             amount = _integer(output, "value", where, MOST_SATOSHI)
             if output.get("scriptpubkey_address") == address:

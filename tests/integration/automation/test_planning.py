@@ -12,8 +12,23 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from portfolio_pipelines.assets import operational, performance, prices, profit_and_loss
-from portfolio_pipelines.automation.planning import DAILY_TABLES, Plan, first_sample_day, make_plan
+from portfolio_pipelines.assets import (
+    diversification,
+    leaderboard,
+    metrics,
+    operational,
+    performance,
+    prices,
+    profit_and_loss,
+)
+from portfolio_pipelines.automation.planning import (
+    DAILY_TABLES,
+    TABLES_OF_CLOSES,
+    Plan,
+    first_outdated_day,
+    first_sample_day,
+    make_plan,
+)
 from portfolio_pipelines.database.connection import url_text
 from portfolio_pipelines.database.investment_import import import_investments
 from portfolio_pipelines.database.overrides import add_override
@@ -21,8 +36,16 @@ from portfolio_pipelines.database.price_import import import_prices
 from portfolio_pipelines.database.transaction_import import import_transactions
 from portfolio_pipelines.resources.platform import Platform
 from portfolio_pipelines.settings import Settings
+from portfolio_pipelines.tables import (
+    INVESTMENT_PERFORMANCE,
+    INVESTMENT_PERFORMANCE_SCHEMA,
+    PORTFOLIO_PERFORMANCE,
+    PORTFOLIO_PERFORMANCE_SCHEMA,
+)
 
 DAYS = [date(2024, 3, 4) + timedelta(days=n) for n in range(8)]
+VALUATION = (operational, prices, performance)
+FIGURES = (metrics, diversification, leaderboard)
 HEADER = "user_id,investment_id,invested_at,asset,amount_usd,quantity\n"
 
 
@@ -50,8 +73,9 @@ def bring_investments(platform: Platform, rows: str) -> None:
     )
 
 
-def run(platform: Platform, first: date, last: date, *further: ModuleType) -> None:
-    core = [*dg.load_assets_from_modules([operational, prices, performance, *further])]
+def run(platform: Platform, first: date, last: date, *further: ModuleType, figures: bool = True) -> None:
+    modules = [*VALUATION, *(FIGURES if figures else ()), *further]
+    core = [*dg.load_assets_from_modules(modules)]
     tags = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
     with dg.DagsterInstance.ephemeral() as instance:
         assert dg.materialize(core, tags=tags, resources=dict(platform.resources()), instance=instance).success
@@ -113,9 +137,9 @@ def test_a_change_after_the_days_asked_for_is_found_too(valued: Platform) -> Non
     assert plan(valued, last=DAYS[2]).window == (DAYS[6], DAYS[-1])
 
 
-def test_a_new_investment_lets_every_day_be_looked_at_and_only_its_own_ones_be_written(valued: Platform) -> None:
+def test_a_new_investment_makes_its_days_due_and_no_earlier_one(valued: Platform) -> None:
     bring_investments(valued, "ben,late,2024-03-08,BTC,100,0.01\n")
-    assert plan(valued).changed == DAYS
+    assert plan(valued).changed == DAYS[4:]
     path = valued.lake.path("core/portfolio_performance", DAYS[3])
     before = path.stat().st_mtime_ns
     run(valued, DAYS[0], DAYS[-1])
@@ -123,10 +147,55 @@ def test_a_new_investment_lets_every_day_be_looked_at_and_only_its_own_ones_be_w
     assert plan(valued).window is None
 
 
-def test_an_investment_that_was_run_for_the_last_days_alone_leaves_the_others_due(valued: Platform) -> None:
-    bring_investments(valued, "ben,late,2024-03-06,BTC,100,0.01\n")
+def test_what_no_day_rests_on_is_copied_with_the_last_day_alone(valued: Platform) -> None:
+    bring_investments(valued, "ben,late,2024-03-15,BTC,100,0.01\n")  # after the days there are
+    assert plan(valued).changed == DAYS[-1:]
+    run(valued, DAYS[-1], DAYS[-1])
+    assert plan(valued).window is None
+
+
+def test_an_investment_that_is_moved_to_a_later_day_makes_the_days_due_that_it_leaves(valued: Platform) -> None:
+    bring_investments(valued, "ann,first,2024-03-08,BTC,100,0.01\n")
+    assert plan(valued, first=DAYS[4]).window == (DAYS[0], DAYS[-1]), "also when nobody asks for the days before it"
+    run(valued, DAYS[0], DAYS[-1])
+    assert plan(valued, first=DAYS[4]).window is None
+    assert valued.lake.read(INVESTMENT_PERFORMANCE, DAYS, INVESTMENT_PERFORMANCE_SCHEMA)["date"].min() == DAYS[4]
+
+
+def test_a_day_is_not_valued_upon_one_that_had_other_investments(valued: Platform) -> None:
+    bring_investments(valued, "ann,late,2024-03-06,BTC,600,0.01\n")
+    before = valued.lake.path(INVESTMENT_PERFORMANCE, DAYS[6]).read_bytes()
+    with pytest.raises(dg.Failure, match=r"2024-03-10 cannot be valued upon 2024-03-09.* `portfolio run` brings"):
+        run(valued, DAYS[6], DAYS[7])
+    assert valued.lake.path(INVESTMENT_PERFORMANCE, DAYS[6]).read_bytes() == before
+    assert plan(valued).window == (DAYS[2], DAYS[-1])  # although the run that failed has copied the investment
+    run(valued, DAYS[2], DAYS[-1])
+    returns = valued.lake.read(PORTFOLIO_PERFORMANCE, DAYS[1:], PORTFOLIO_PERFORMANCE_SCHEMA)["daily_return"]
+    assert returns.abs().max() < 1e-4, "money that came in is no gain"
+    assert plan(valued).window is None
+
+
+def test_an_investment_of_the_first_day_of_a_run_is_no_other_investment(valued: Platform) -> None:
+    bring_investments(valued, "ann,late,2024-03-10,BTC,600,0.01\n")
     run(valued, DAYS[6], DAYS[7])
-    assert plan(valued).window == (DAYS[2], DAYS[-1])
+    assert plan(valued).window is None
+
+
+@pytest.mark.parametrize("table", TABLES_OF_CLOSES)
+def test_figures_that_a_killed_run_left_out_are_due(valued: Platform, table: str) -> None:
+    valued.lake.path(table, DAYS[-1]).unlink()
+    assert plan(valued).window == (DAYS[-1], DAYS[-1])
+    run(valued, DAYS[-1], DAYS[-1])
+    assert plan(valued).window is None
+
+
+def test_figures_are_due_where_values_changed_without_them(valued: Platform) -> None:
+    bring_prices(valued, {DAYS[4]: 61_000.0})
+    run(valued, DAYS[4], DAYS[-1], figures=False)
+    assert plan(valued).changed == DAYS[-1:]
+    assert first_outdated_day(DAYS[-1], valued.lake, valued.database, valued.market) is None
+    run(valued, DAYS[-1], DAYS[-1])
+    assert plan(valued).window is None
 
 
 @pytest.mark.parametrize(
@@ -146,6 +215,13 @@ def test_new_code_makes_every_day_due(
 ) -> None:
     monkeypatch.setattr(module, name, "a later one")
     assert plan(valued).changed == DAYS
+
+
+def test_new_code_of_the_figures_makes_those_due_that_there_are(
+    valued: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "METRICS_VERSION", "a later one")
+    assert plan(valued).changed == DAYS[-1:]
 
 
 def test_days_that_were_run_before_their_predecessors_are_due_again(platform: Platform) -> None:

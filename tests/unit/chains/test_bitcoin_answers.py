@@ -86,6 +86,16 @@ def test_a_good_answer_is_believed(kind: str) -> None:
     assert read(value) == expected
 
 
+@pytest.mark.parametrize("name", ["vin", "vout"])
+@pytest.mark.parametrize("nothing", [None, 7, "", []])
+def test_a_transaction_of_nothing_is_refused(name: str, nothing: object) -> None:
+    good, read, _ = GOOD["effects"]
+    value = json.loads(json.dumps(good))
+    value[0][name][0] = nothing
+    with pytest.raises(RpcError, match=r"^bitcoin at explorer\.example: "):
+        read(value)
+
+
 @given(st.data(), st.sampled_from(sorted(GOOD)), JSON)
 def test_a_spoiled_answer_is_refused_by_name_or_says_what_it_says(data: st.DataObject, kind: str, poison: Any) -> None:
     good, read, _ = GOOD[kind]
