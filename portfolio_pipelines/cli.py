@@ -16,6 +16,7 @@ from portfolio_pipelines.commands.delivery_apps import channels as notification_
 from portfolio_pipelines.commands.delivery_apps import outbox
 from portfolio_pipelines.commands.explain_app import explain_command
 from portfolio_pipelines.commands.export_apps import export, schedules
+from portfolio_pipelines.commands.investments_apps import investments
 from portfolio_pipelines.commands.leaderboard_app import leaderboard_command
 from portfolio_pipelines.commands.ledger_apps import import_transactions, transactions
 from portfolio_pipelines.commands.targets_apps import plan, plans, targets
@@ -32,6 +33,7 @@ prices = typer.Typer(help="Set, confirm and review closes by hand.", no_args_is_
 app.add_typer(imports, name="import")
 app.add_typer(prices, name="prices")
 app.add_typer(assets, name="assets")
+app.add_typer(investments, name="investments")
 app.add_typer(wallets, name="wallets")
 app.add_typer(liquidity, name="liquidity")
 app.add_typer(transactions, name="transactions")

@@ -29,6 +29,7 @@ def readable_errors() -> Iterator[None]:
     from portfolio_pipelines.chains.registry import UnknownChainError
     from portfolio_pipelines.database.chain_tokens import TokenRefusedError
     from portfolio_pipelines.database.connection import DatabaseUnavailableError
+    from portfolio_pipelines.database.investment_removal import NoInvestmentError
     from portfolio_pipelines.database.liquidity import NoPositionError
     from portfolio_pipelines.database.overrides import OverrideRefusedError
     from portfolio_pipelines.database.postgres_programs import EmbeddedPostgresError
@@ -43,6 +44,7 @@ def readable_errors() -> Iterator[None]:
         DatabaseUnavailableError,
         EmbeddedPostgresError,
         FileRefusedError,
+        NoInvestmentError,
         NoPositionError,
         NotWatchedError,
         OverrideRefusedError,

@@ -80,6 +80,16 @@ REASON: Final = """
     ) end
 """
 
+# A leg that was taken back has versions but no current one: it goes on after them.
+LAST_VERSION: Final = """
+    case when d.old_version is not null then d.old_version
+         when d.investment_key is null then 0
+         else coalesce((
+             select max(e.version) from app.investment_legs e
+             where e.investment_key = d.investment_key and e.asset_id = d.asset_id
+         ), 0) end
+"""
+
 APPLY: Final = (
     """
     insert into app.users (user_id)
@@ -106,7 +116,7 @@ APPLY: Final = (
         investment_key, asset_id, version, invested_at, amount_usd, quantity, quantity_source, price_usd, price_source,
         known_at, import_id, row_number, reason
     )
-    select i.investment_key, d.asset_id, coalesce(d.old_version, 0) + 1, d.invested_at, d.amount_usd, d.new_quantity,
+    select i.investment_key, d.asset_id, {LAST_VERSION} + 1, d.invested_at, d.amount_usd, d.new_quantity,
            d.new_source, d.price_usd, d.price_source, :now, :import_id, d.row_number, {REASON}
     from decided d join app.users u using (user_id)
     join app.investments i on i.user_key = u.user_key and i.investment_id = d.investment_id

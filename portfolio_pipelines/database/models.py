@@ -177,7 +177,10 @@ class InvestmentLeg(Base):
             " or (quantity_source = 'derived' and price_usd is not null and price_source is not null)",
             name="quantity_source",
         ),
-        {"comment": "Coins of investments with all their versions; the current one has no superseded_at"},
+        {
+            "comment": "Coins of investments with all their versions; the current one has no superseded_at, one that "
+            "was taken back none"
+        },
     )
 
     investment_key: Mapped[int] = mapped_column(ForeignKey("app.investments.investment_key"), primary_key=True)
@@ -190,12 +193,15 @@ class InvestmentLeg(Base):
     price_usd: Mapped[Decimal | None] = mapped_column(comment="Close that a derived quantity rests on, US dollars")
     price_source: Mapped[str | None] = mapped_column(comment="Provider of that close; null when the quantity is given")
     known_at: Mapped[datetime] = mapped_column(comment="Since when we know this version")
-    superseded_at: Mapped[datetime | None] = mapped_column(comment="When a later version replaced it; null = current")
+    superseded_at: Mapped[datetime | None] = mapped_column(
+        comment="When a later version replaced it or it was taken back; null = current"
+    )
     import_id: Mapped[int | None] = mapped_column(
         ForeignKey("app.imports.import_id"), comment="File it came from; null when the platform corrected it"
     )
     row_number: Mapped[int | None] = mapped_column(comment="Row of that file")
     reason: Mapped[str] = mapped_column(comment="imported, or what the correction changed")
+    ended_by: Mapped[str | None] = mapped_column(comment="Who took it back; null while it holds or was corrected")
 
 
 class PriceOverride(Base):
