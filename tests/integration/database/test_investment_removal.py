@@ -131,7 +131,7 @@ def test_what_is_not_there_cannot_be_taken_back(
 def test_nothing_is_taken_back_twice(database: sa.Engine) -> None:
     load(database)
     remove_investment(database, "ann", "i2", who="ann", now=LATER)
-    with pytest.raises(NoInvestmentError, match="has no investment 'i2'; there is i1$"):
+    with pytest.raises(NoInvestmentError, match=r"has no investment 'i2'; there is i1$"):
         remove_investment(database, "ann", "i2", who="cleo")
     assert [row[3:] for row in versions(database, "i2")] == [(NOW, LATER, "ann")]
 
