@@ -77,7 +77,7 @@ def test_a_connection_that_broke_is_replaced_without_an_error(
     assert instance.get_runs() == []
     with empty_database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         others = sa.text(
-            "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+            "select count(*) filter (where pg_terminate_backend(pid, 5000)) from pg_stat_activity"  # waits for them to be gone
             " where datname = current_database() and pid <> pg_backend_pid()"
         )
         assert connection.scalar(others) > 0  # as when the embedded server restarts to let BI in
