@@ -76,8 +76,8 @@ def test_a_connection_that_broke_is_replaced_without_an_error(
 ) -> None:
     assert instance.get_runs() == []
     with empty_database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        others = sa.text(
-            "select count(*) filter (where pg_terminate_backend(pid, 5000)) from pg_stat_activity"  # waits for them to be gone
+        others = sa.text(  # it waits until they are gone
+            "select count(*) filter (where pg_terminate_backend(pid, 5000)) from pg_stat_activity"
             " where datname = current_database() and pid <> pg_backend_pid()"
         )
         assert connection.scalar(others) > 0  # as when the embedded server restarts to let BI in
