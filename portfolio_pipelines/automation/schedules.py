@@ -1,6 +1,10 @@
-"""Schedules: chains every hour, the closed day once a day, the running day every hour. All are off until turned on."""
+"""Schedules: chains every hour, the closed day once a day, the running day every hour. All are off until turned on.
+
+The process that evaluates them lives for weeks, and a market keeps what it learned of the assets: each tick has its own.
+"""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import dagster as dg
@@ -56,7 +60,7 @@ def closed_day(
     last = today - timedelta(days=1)
     begin = min([*database.held_since()["invested_on"].to_list(), last])
     days = [begin + timedelta(days=offset) for offset in range((last - begin).days + 1)]
-    plan = make_plan(days, lake, database, market)
+    plan = make_plan(days, lake, database, replace(market))
     gap = [max(day - CARRIED_OVER, DAILY.start.date()) for day in plan.missing[:1]]
     first = min([*gap, *plan.changed[:1], today - timedelta(days=REFETCHED_DAYS)])
     return dg.RunRequest(run_key=f"closed {last}", tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()})
@@ -75,7 +79,7 @@ def running_day(
     """
     now = context.scheduled_execution_time
     run_key, today = f"running {now:%Y-%m-%d %H}", now.date()
-    outdated = first_outdated_day(today - timedelta(days=1), lake, database, market)
+    outdated = first_outdated_day(today - timedelta(days=1), lake, database, replace(market))
     if outdated is None:
         return dg.RunRequest(run_key=run_key, partition_key=today.isoformat())
     return dg.RunRequest(run_key=run_key, tags={RANGE_START: outdated.isoformat(), RANGE_END: today.isoformat()})

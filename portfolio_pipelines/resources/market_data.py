@@ -73,7 +73,7 @@ class MarketData:
             final_after_hours=settings.final_after_hours,
         )
 
-    @property
+    @cached_property
     def weekday_assets(self) -> frozenset[str]:
         """Assets that have no close on Saturdays and Sundays."""
         assets = self.database.load("assets")
