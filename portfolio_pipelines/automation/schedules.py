@@ -1,6 +1,6 @@
 """Schedules: chains every hour, the closed day once a day, the running day every hour. All are off until turned on.
 
-The process that evaluates them lives for weeks, and a market keeps what it learned of the assets: each tick has its own.
+The process that evaluates them lives for weeks and a market keeps what it learned of the assets: each tick has its own.
 """
 
 from collections.abc import Iterator
