@@ -90,7 +90,7 @@ def make_plan(
     newest = max(there[PORTFOLIO_PERFORMANCE], default=None)
     if only_missing or not days:
         return Plan(missing, [], newest)
-    before = sorted(day for day in there[INVESTMENT_PERFORMANCE] if day < days[0])
+    before = _materialised(lake, database, days[0] - timedelta(days=1))
     looked_at = [*before, *days, *_until(days[-1], newest or days[-1])]
     writer = PartitionWriter(lake, "", database.partition_log, lambda _rows: None)
     outdated = _outdated_copies(writer, database)
@@ -109,7 +109,7 @@ def first_outdated_day(until: date, lake: Lake, database: Database, market: Mark
 
     Ledgers and the figures of closes are not looked at: no later day is valued upon them.
     """
-    days = sorted(day for day in lake.days(INVESTMENT_PERFORMANCE) if day <= until)
+    days = _materialised(lake, database, until)
     if not days:
         return None
     writer = PartitionWriter(lake, "", database.partition_log, lambda _rows: None)
@@ -123,6 +123,11 @@ def first_sample_day(lake: Lake) -> date | None:
         return None
     providers = lake.read(RAW_QUOTES, [oldest], QUOTES, ["provider"])["provider"]
     return oldest if SAMPLE in providers else None
+
+
+def _materialised(lake: Lake, database: Database, until: date) -> list[date]:
+    """The valued days up to `until`; not those from before the settings' first day, which no run can reach."""
+    return sorted(day for day in lake.days(INVESTMENT_PERFORMANCE) if database.settings.first_day <= day <= until)
 
 
 def _until(last: date, end: date) -> list[date]:

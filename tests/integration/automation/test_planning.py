@@ -162,6 +162,14 @@ def test_an_investment_that_is_moved_to_a_later_day_makes_the_days_due_that_it_l
     assert valued.lake.read(INVESTMENT_PERFORMANCE, DAYS, INVESTMENT_PERFORMANCE_SCHEMA)["date"].min() == DAYS[4]
 
 
+def test_days_before_the_first_day_of_the_settings_are_left_alone(valued: Platform) -> None:
+    bring_prices(valued, {DAYS[1]: 61_000.0})
+    later = Platform.of(valued.settings.model_copy(update={"first_day": DAYS[3]}))
+    assert plan(valued, first=DAYS[3]).window == (DAYS[1], DAYS[-1])
+    assert plan(later, first=DAYS[3]).window is None
+    assert first_outdated_day(DAYS[-1], later.lake, later.database, later.market) is None
+
+
 def test_a_day_is_not_valued_upon_one_that_had_other_investments(valued: Platform) -> None:
     bring_investments(valued, "ann,late,2024-03-06,BTC,600,0.01\n")
     before = valued.lake.path(INVESTMENT_PERFORMANCE, DAYS[6]).read_bytes()
