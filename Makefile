@@ -17,7 +17,7 @@ PRICES ?=
 help:
 	@echo 'make run      set up, load the samples, compute and serve the portfolios of the last 400 days'
 	@echo 'make test     set up, then lint, types, layers and all tests'
-	@echo 'make explore  look for inputs that break a property, a thousand random ones for each, half an hour'
+	@echo 'make explore  look for inputs that break a property, a thousand random ones for each: some minutes'
 	@echo 'make lint     the first three of these'
 	@echo 'make ui       open Dagster'
 	@echo 'make bench    benchmarks against named peers'
