@@ -143,13 +143,28 @@ def _made_as_before(writer: PartitionWriter, lake: Lake, days: Sequence[date]) -
     made = investments_made(lake, [day_before, *days])
     known = writer.inputs(INVESTMENT_PERFORMANCE, day_before)
     if known not in {ABSENT, investment_inputs(writer, day_before, made[day_before])}:
+        first = _first_valued_otherwise(writer, lake, day_before)
         msg = (
             f"{days[0]} cannot be valued upon {day_before}: that day was valued with other investments or prices than "
             "there are now, so a purchase that was entered late would look like a gain. `portfolio run` brings the "
-            "days before up to date first; so do the schedules. In Dagster, choose a range that begins earlier."
+            f"days before up to date first; so do the schedules. In Dagster, let the range begin on {first}."
         )
         raise dg.Failure(msg, allow_retries=False)
     return made
+
+
+def _first_valued_otherwise(writer: PartitionWriter, lake: Lake, until: date) -> date:
+    """The first day up to `until`, which is one, that was valued with other investments or prices than there are."""
+    days = sorted(day for day in lake.days(INVESTMENT_PERFORMANCE) if day <= until)
+    made = investments_made(lake, days)
+    return next(
+        (
+            day
+            for day in days
+            if writer.inputs(INVESTMENT_PERFORMANCE, day) != investment_inputs(writer, day, made[day])
+        ),
+        until,
+    )
 
 
 def investment_inputs(writer: PartitionWriter, day: date, made: str) -> str:
