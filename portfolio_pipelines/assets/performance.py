@@ -156,15 +156,8 @@ def _made_as_before(writer: PartitionWriter, lake: Lake, days: Sequence[date]) -
 def _first_valued_otherwise(writer: PartitionWriter, lake: Lake, until: date) -> date:
     """The first day up to `until`, which is one, that was valued with other investments or prices than there are."""
     days = sorted(day for day in lake.days(INVESTMENT_PERFORMANCE) if day <= until)
-    made = investments_made(lake, days)
-    return next(
-        (
-            day
-            for day in days
-            if writer.inputs(INVESTMENT_PERFORMANCE, day) != investment_inputs(writer, day, made[day])
-        ),
-        until,
-    )
+    present = {day: investment_inputs(writer, day, made) for day, made in investments_made(lake, days).items()}
+    return next((day for day in days if writer.inputs(INVESTMENT_PERFORMANCE, day) != present[day]), until)
 
 
 def investment_inputs(writer: PartitionWriter, day: date, made: str) -> str:
