@@ -81,7 +81,7 @@ def diversification_of_portfolios(
     with database.writer(lake, context.run.run_id) as writer:
         wanted = metric_days(days_of(context), lake, every_day=every_day)
         inputs = diversification_inputs(writer, lake, wanted)
-        due = [day for day in wanted if not _is_current(writer, day, inputs[day])]
+        due = [day for day in wanted if not is_current(writer, day, inputs[day])]
         if due:
             known = _Known(lake, due)
             for day in due:
@@ -93,19 +93,25 @@ def diversification_of_portfolios(
 
 
 def diversification_inputs(writer: PartitionWriter, lake: Lake, days: Sequence[date]) -> dict[date, str]:
-    """What the figures of each day rest on: investments up to it, and the closes of a year."""
+    """What the figures of each day rest on: investments up to it, the closes of a year, and who trades on weekdays."""
     made = investments_made(lake, days)
-    whole = [writer.content(table) for table in (SUCCESSIONS, ASSETS)]
+    whole = [writer.content(SUCCESSIONS), *sorted(_weekday_only(lake))]
     return {
         day: fingerprint(made[day], *whole, *(writer.content(PRICES, d) for d in _closes_before(day))) for day in days
     }
 
 
-def _is_current(writer: PartitionWriter, day: date, inputs: str) -> bool:
+def is_current(writer: PartitionWriter, day: date, inputs: str) -> bool:
+    """Whether both tables of the day were made from exactly these inputs by this code."""
     return all(
         writer.is_current(table, day, inputs, DIVERSIFICATION_VERSION)
         for table in (DIVERSIFICATION, ASSET_CORRELATIONS)
     )
+
+
+def _weekday_only(lake: Lake) -> set[str]:
+    assets = lake.read_table(ASSETS, ASSETS_SCHEMA, ["asset_id", "calendar"])
+    return set(assets.filter(pl.col("calendar") == "weekdays")["asset_id"])
 
 
 def _closes_before(day: date) -> list[date]:
@@ -119,8 +125,7 @@ class _Known:
         columns = ["user_key", "invested_on", "asset_id", "quantity"]
         self._legs = lake.read_table(INVESTMENT_LEGS, INVESTMENT_LEGS_SCHEMA, columns).sort("user_key")
         self._successions = lake.read_table(SUCCESSIONS, SUCCESSIONS_SCHEMA)
-        assets = lake.read_table(ASSETS, ASSETS_SCHEMA, ["asset_id", "calendar"])
-        self._weekday_only = set(assets.filter(pl.col("calendar") == "weekdays")["asset_id"])
+        self._weekday_only = _weekday_only(lake)
         self._prices = lake.read(
             PRICES, {d for day in days for d in _closes_before(day)}, PRICES_SCHEMA,
             ["asset_id", "date", "close_usd", "status"],

@@ -169,11 +169,7 @@ def leaderboards(
     board, standing = pl.DataFrame(schema=LEADERBOARD_SCHEMA), pl.DataFrame(schema=LEADERBOARD_RANKS_SCHEMA)
     with database.writer(lake, context.run.run_id) as writer:
         inputs = board_inputs(writer, lake, wanted, leaderboard_rules)
-        due = [
-            day
-            for day in wanted
-            if not all(writer.is_current(t, day, inputs[day], BOARD_VERSION) for t in (LEADERBOARD, LEADERBOARD_RANKS))
-        ]
+        due = [day for day in wanted if not board_is_current(writer, day, inputs[day])]
         past = CountedDays(lake)
         users = lake.read_table(USERS, USERS_SCHEMA) if due else pl.DataFrame(schema=USERS_SCHEMA)
         for day in due:
@@ -235,6 +231,11 @@ def board_inputs(writer: PartitionWriter, lake: Lake, days: Sequence[date], rule
         content = (writer.content(COUNTED_RETURNS, one) if one in counted else "" for one in window)
         result[day] = fingerprint(*content, rules.bucket_users, rules.key_fingerprint)
     return result
+
+
+def board_is_current(writer: PartitionWriter, day: date, inputs: str) -> bool:
+    """Whether both tables of the day were made from exactly these inputs by this code."""
+    return all(writer.is_current(table, day, inputs, BOARD_VERSION) for table in (LEADERBOARD, LEADERBOARD_RANKS))
 
 
 def boards_of(

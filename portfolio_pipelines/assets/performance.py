@@ -1,6 +1,6 @@
 """What investments and portfolios were worth at each close. The arithmetic is in `finance`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 
 import dagster as dg
@@ -19,7 +19,7 @@ from portfolio_pipelines.finance.returns import chain_day
 from portfolio_pipelines.finance.valuation import EPOCH, Contributions, Holdings, add_up, prices_by_day, value_day
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
-from portfolio_pipelines.resources.partitions import ABSENT, PartitionWriter, chained, fingerprint
+from portfolio_pipelines.resources.partitions import PartitionWriter, chained, fingerprint
 from portfolio_pipelines.tables import (
     INVESTMENT_DAYS,
     INVESTMENT_DAYS_SCHEMA,
@@ -58,7 +58,8 @@ def investment_performance(
     days = days_of(context)
     rows, last = 0, pl.DataFrame(schema=INVESTMENT_PERFORMANCE_SCHEMA)
     with database.writer(lake, context.run.run_id) as writer:
-        made = _made_as_before(writer, lake, days)
+        made = investments_made(lake, [*_valued_before(lake, days[0]), *days])
+        _refuse_to_build_upon_others(lake, days[0], lambda day: _has_present_values(writer, day, made[day]))
         inputs = {day: investment_inputs(writer, day, made[day]) for day in days}
         changed = [
             day for day in days if not writer.is_current(INVESTMENT_PERFORMANCE, day, inputs[day], INVESTMENTS_VERSION)
@@ -95,7 +96,12 @@ def portfolio_performance(
     days = days_of(context)
     rows, last = 0, pl.DataFrame(schema=PORTFOLIO_PERFORMANCE_SCHEMA)
     with database.writer(lake, context.run.run_id) as writer:
-        made = _made_as_before(writer, lake, days)
+        made = investments_made(lake, [*_valued_before(lake, days[0]), *days])
+        _refuse_to_build_upon_others(
+            lake,
+            days[0],
+            lambda day: _has_present_values(writer, day, made[day]) and _has_present_portfolios(writer, day, made[day]),
+        )
         inputs: dict[date, str] = {}
         before = writer.inputs(PORTFOLIO_PERFORMANCE, days[0] - timedelta(days=1))
         for day in days:
@@ -130,34 +136,50 @@ def _portfolios(lake: Lake, days: Sequence[date]) -> Iterator[pl.DataFrame]:
         yield frame_of_portfolios(portfolios, flow_in, flow_out, linked)
 
 
-def _made_as_before(writer: PartitionWriter, lake: Lake, days: Sequence[date]) -> dict[date, str]:
-    """`investments_made` by the close of each day, if the day before them was valued with these investments.
+def _valued_before(lake: Lake, day: date) -> list[date]:
+    return sorted(known for known in lake.days(INVESTMENT_PERFORMANCE) if known < day)
 
-    Otherwise a purchase that was entered late would be a gain of the first day: it is worth something at its close, was
-    nothing the day before, and no money came in.
+
+def _has_present_values(writer: PartitionWriter, day: date, made: str) -> bool:
+    return writer.inputs(INVESTMENT_PERFORMANCE, day) == investment_inputs(writer, day, made)
+
+
+def _has_present_portfolios(writer: PartitionWriter, day: date, made: str) -> bool:
+    before = writer.inputs(PORTFOLIO_PERFORMANCE, day - timedelta(days=1))
+    return writer.inputs(PORTFOLIO_PERFORMANCE, day) == portfolio_inputs(writer, day, made, before)
+
+
+def _refuse_to_build_upon_others(lake: Lake, day: date, is_present: Callable[[date], bool]) -> None:
+    """Refuse to value a day when the day before it was valued with other investments or prices than there are now.
+
+    A purchase that was entered late would be a gain: it is worth something at this close, was nothing at the one
+    before, and no money came in. A day whose day before was never valued begins a record of its own.
+
+    Args:
+        lake: Where the valuations are.
+        day: The first day that is to be valued.
+        is_present: Whether what is there of a valued day was made from what it rests on now.
 
     Raises:
-        dg.Failure: If it was valued with others, or with other prices than it has now.
+        dg.Failure: It names the day on which the run must begin.
     """
-    day_before = days[0] - timedelta(days=1)
-    made = investments_made(lake, [day_before, *days])
-    known = writer.inputs(INVESTMENT_PERFORMANCE, day_before)
-    if known not in {ABSENT, investment_inputs(writer, day_before, made[day_before])}:
-        first = _first_valued_otherwise(writer, lake, day_before)
-        msg = (
-            f"{days[0]} cannot be valued upon {day_before}: that day was valued with other investments or prices than "
-            "there are now, so a purchase that was entered late would look like a gain. `portfolio run` brings the "
-            f"days before up to date first; so do the schedules. In Dagster, let the range begin on {first}."
+    valued = _valued_before(lake, day)
+    day_before = day - timedelta(days=1)
+    if valued[-1:] != [day_before] or is_present(day_before):
+        return
+    first = next(known for known in valued if not is_present(known))
+    if first < DAILY.start.date():
+        what_to_do = f"No day before PORTFOLIO_FIRST_DAY is valued again: set it to {first}, then `portfolio run`."
+    else:
+        what_to_do = (
+            "`portfolio run` brings the days before up to date first; so do the schedules. In Dagster, let the range "
+            f"begin on {first}."
         )
-        raise dg.Failure(msg, allow_retries=False)
-    return made
-
-
-def _first_valued_otherwise(writer: PartitionWriter, lake: Lake, until: date) -> date:
-    """The first day up to `until`, which is one, that was valued with other investments or prices than there are."""
-    days = sorted(day for day in lake.days(INVESTMENT_PERFORMANCE) if day <= until)
-    present = {day: investment_inputs(writer, day, made) for day, made in investments_made(lake, days).items()}
-    return next((day for day in days if writer.inputs(INVESTMENT_PERFORMANCE, day) != present[day]), until)
+    msg = (
+        f"{day} cannot be valued upon {day_before}: that day was valued with other investments, prices or conversions "
+        f"than there are now, so a purchase that was entered late would look like a gain. {what_to_do}"
+    )
+    raise dg.Failure(msg, allow_retries=False)
 
 
 def investment_inputs(writer: PartitionWriter, day: date, made: str) -> str:

@@ -11,16 +11,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from portfolio_pipelines.leaderboard_tables import LEADERBOARD, LEADERBOARD_RANKS
+from portfolio_pipelines.automation.figure_planning import due_figures
 from portfolio_pipelines.market.quotes import QUOTES
-from portfolio_pipelines.metric_tables import (
-    ASSET_CORRELATIONS,
-    BENCHMARK_COMPARISON,
-    DIVERSIFICATION,
-    PORTFOLIO_METRICS,
-)
 from portfolio_pipelines.resources.database import Database
-from portfolio_pipelines.resources.figure_rules import FigureRules
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.ledger_rules import LedgerRules
 from portfolio_pipelines.resources.market_data import SAMPLE, MarketData
@@ -37,9 +30,6 @@ from portfolio_pipelines.tables import (
 
 DAILY_TABLES: Final = (
     RAW_QUOTES, PRICES, VINTAGES, RESTATEMENTS, BENCHMARKS, INVESTMENT_PERFORMANCE, PORTFOLIO_PERFORMANCE,
-)  # fmt: skip
-TABLES_OF_CLOSES: Final = (
-    PORTFOLIO_METRICS, BENCHMARK_COMPARISON, DIVERSIFICATION, ASSET_CORRELATIONS, LEADERBOARD, LEADERBOARD_RANKS,
 )  # fmt: skip
 OPERATIONAL: Final = {
     "assets": "core/assets",
@@ -83,13 +73,16 @@ def make_plan(
         lake: Where the files are.
         database: What people entered, and the partition log.
         market: Which quotes are known.
-        only_missing: Look for missing files of these days alone.
+        only_missing: Look for missing files of these days, and for what the days before them rest on, alone.
     """
     there = {table: lake.days(table) for table in DAILY_TABLES}
     missing = [day for day in days if any(day not in there[table] for table in DAILY_TABLES)]
     newest = max(there[PORTFOLIO_PERFORMANCE], default=None)
-    if only_missing or not days:
-        return Plan(missing, [], newest)
+    if not days:
+        return Plan([], [], newest)
+    if only_missing:
+        upon = first_outdated_day(missing[0] - timedelta(days=1), lake, database, market) if missing else None
+        return Plan(missing, [upon] if upon else [], newest)
     before = _materialised(lake, database, days[0] - timedelta(days=1))
     looked_at = [*before, *days, *_until(days[-1], newest or days[-1])]
     writer = PartitionWriter(lake, "", database.partition_log, lambda _rows: None)
@@ -97,7 +90,7 @@ def make_plan(
     changed = {
         *_changed_inputs(writer, lake, market, database, looked_at, outdated),
         *_changed_ledgers(writer, lake, database, looked_at),
-        *_changed_figures(writer, lake, database, days, looked_at),
+        *due_figures(writer, lake, database, days, looked_at),
     }
     if outdated and not changed and not missing:  # no day rests on what changed, but what the marts read does
         changed = {looked_at[-1]}
@@ -134,10 +127,6 @@ def _until(last: date, end: date) -> list[date]:
     return [last + timedelta(days=offset) for offset in range(1, (end - last).days + 1)]
 
 
-def _ends_month(day: date) -> bool:
-    return (day + timedelta(days=1)).day == 1
-
-
 def _outdated_copies(writer: PartitionWriter, database: Database) -> set[str]:
     """Which of OPERATIONAL changed in the database since the lake copied it."""
     from portfolio_pipelines.assets.operational import CODE_VERSION
@@ -157,37 +146,6 @@ def _changed_ledgers(writer: PartitionWriter, lake: Lake, database: Database, da
     if first is None or ledgers_are_current(writer, lake, database, LedgerRules.of(database.settings), days[-1]):
         return []
     return [day for day in days if day >= first]
-
-
-def _changed_figures(
-    writer: PartitionWriter, lake: Lake, database: Database, asked: Sequence[date], days: Sequence[date]
-) -> list[date]:
-    """Days that lack figures of a close, and those whose figures rest on other values than there are now.
-
-    A day lacks them when its run was killed before it made them, or valued the running day, which gets none. The last
-    day that is asked for must have them if no later day has.
-    """
-    from portfolio_pipelines.assets import metrics
-
-    rules = FigureRules.of(database.settings)
-    there = {table: lake.days(table) for table in TABLES_OF_CLOSES}
-    known = lake.days(PORTFOLIO_PERFORMANCE)
-    newest = min(max(made, default=date.min) for made in there.values())
-    lacking = [
-        day
-        for day in metrics.metric_days(asked, lake, every_day=False)
-        if (day > newest or _ends_month(day)) and any(day not in made for made in there.values())
-    ]
-    made = sorted(day for day in days if day in there[PORTFOLIO_METRICS] and day in known)
-    of_metrics = metrics.metric_inputs(writer, lake, made, rules)
-    of_comparison = metrics.comparison_inputs(writer, lake, made, rules)
-    outdated = [
-        day
-        for day in made
-        if not writer.is_current(PORTFOLIO_METRICS, day, of_metrics[day], metrics.METRICS_VERSION)
-        or not writer.is_current(BENCHMARK_COMPARISON, day, of_comparison[day], metrics.COMPARISON_VERSION)
-    ]
-    return [*lacking, *outdated]
 
 
 def _investments_made(

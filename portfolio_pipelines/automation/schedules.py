@@ -19,6 +19,7 @@ from portfolio_pipelines.resources.chain_connections import ChainConnections
 from portfolio_pipelines.resources.database import Database
 from portfolio_pipelines.resources.lake import Lake
 from portfolio_pipelines.resources.market_data import MarketData
+from portfolio_pipelines.tables import PORTFOLIO_PERFORMANCE
 
 REFETCHED_DAYS = 2
 """Prices of the last two closed days are asked for again until they are final."""
@@ -58,7 +59,7 @@ def closed_day(
     """
     today = context.scheduled_execution_time.date()
     last = today - timedelta(days=1)
-    begin = min([*database.held_since()["invested_on"].to_list(), last])
+    begin = max(DAILY.start.date(), min([*database.held_since()["invested_on"].to_list(), last]))
     days = [begin + timedelta(days=offset) for offset in range((last - begin).days + 1)]
     plan = make_plan(days, lake, database, replace(market))
     gap = [max(day - CARRIED_OVER, DAILY.start.date()) for day in plan.missing[:1]]
@@ -76,10 +77,16 @@ def running_day(
     """The day that is still running, every hour; its rows say `is_final = false`. Metrics wait for its close.
 
     Where an investment or a price of an earlier day came in since, the run begins on that day: today is valued upon it.
+    After days without any run it begins on the last day there is, which was not final.
     """
     now = context.scheduled_execution_time
     run_key, today = f"running {now:%Y-%m-%d %H}", now.date()
-    outdated = first_outdated_day(today - timedelta(days=1), lake, database, replace(market))
-    if outdated is None:
+    yesterday = today - timedelta(days=1)
+    begin = [first_outdated_day(yesterday, lake, database, replace(market))]
+    newest = max((day for day in lake.days(PORTFOLIO_PERFORMANCE) if day <= yesterday), default=yesterday)
+    if newest < yesterday:
+        begin.append(newest)
+    first = min((day for day in begin if day is not None), default=today)
+    if first == today:
         return dg.RunRequest(run_key=run_key, partition_key=today.isoformat())
-    return dg.RunRequest(run_key=run_key, tags={RANGE_START: outdated.isoformat(), RANGE_END: today.isoformat()})
+    return dg.RunRequest(run_key=run_key, tags={RANGE_START: first.isoformat(), RANGE_END: today.isoformat()})

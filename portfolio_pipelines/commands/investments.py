@@ -26,7 +26,7 @@ def remove_investment(platform: Platform, user_id: str, investment_id: str, asse
     removed = remove(platform.database.engine, user_id, investment_id, who=whoami(), asset_id=asset_id)
     OUT.print(
         f"{investment_id} of {user_id} is taken back ({counted(removed.legs, 'coin')}); importing it again brings it "
-        "back.",
+        "back, an empty quantity is derived anew then.",
         markup=False,
     )
     day = removed.first_affected_day

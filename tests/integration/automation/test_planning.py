@@ -21,9 +21,10 @@ from portfolio_pipelines.assets import (
     prices,
     profit_and_loss,
 )
+from portfolio_pipelines.assets.days import UtcDays
+from portfolio_pipelines.automation.figure_planning import TABLES_OF_CLOSES
 from portfolio_pipelines.automation.planning import (
     DAILY_TABLES,
-    TABLES_OF_CLOSES,
     Plan,
     first_outdated_day,
     first_sample_day,
@@ -53,7 +54,14 @@ HEADER = "user_id,investment_id,invested_at,asset,amount_usd,quantity\n"
 def platform(database: sa.Engine, tmp_path: Path) -> Platform:
     """Eight days of Bitcoin and one investment of the first of them; nothing is valued."""
     url = SecretStr(url_text(database.url))
-    platform = Platform.of(Settings(home=tmp_path / "home", database_url=url, price_providers=()))
+    settings = Settings(
+        home=tmp_path / "home",
+        database_url=url,
+        price_providers=(),
+        leaderboard_least_sources=1,
+        leaderboard_counts_from="purchase",
+    )
+    platform = Platform.of(settings)
     bring_prices(platform, {day: 60_000.0 + at for at, day in enumerate(DAYS)})
     bring_investments(platform, "ann,first,2024-03-04,BTC,100,0.01\n")
     return platform
@@ -74,8 +82,13 @@ def bring_investments(platform: Platform, rows: str) -> None:
 
 
 def run(platform: Platform, first: date, last: date, *further: ModuleType, figures: bool = True) -> None:
-    modules = [*VALUATION, *(FIGURES if figures else ()), *further]
-    core = [*dg.load_assets_from_modules(modules)]
+    run_alone(platform, first, last, *VALUATION, *(FIGURES if figures else ()), *further)
+
+
+def run_alone(platform: Platform, first: date, last: date, *modules: ModuleType, without: str | None = None) -> None:
+    """Some steps, as a run that was killed after them leaves them."""
+    loaded = dg.load_assets_from_modules(modules)
+    core = [asset for asset in loaded if isinstance(asset, dg.AssetsDefinition) and asset.node_def.name != without]
     tags = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
     with dg.DagsterInstance.ephemeral() as instance:
         assert dg.materialize(core, tags=tags, resources=dict(platform.resources()), instance=instance).success
@@ -183,6 +196,33 @@ def test_a_day_is_not_valued_upon_one_that_had_other_investments(valued: Platfor
     assert plan(valued).window is None
 
 
+def test_a_day_is_not_valued_upon_portfolios_that_a_killed_run_left_as_they_were(valued: Platform) -> None:
+    bring_investments(valued, "ann,late,2024-03-06,BTC,600,0.01\n")
+    run_alone(valued, DAYS[2], DAYS[6], *VALUATION, without="portfolio_performance")
+    with pytest.raises(dg.Failure, match=r"2024-03-11 cannot be valued upon 2024-03-10.*begin on 2024-03-06\.$"):
+        run(valued, DAYS[7], DAYS[7])
+    assert plan(valued).window == (DAYS[2], DAYS[-1])
+
+
+def test_a_day_that_no_run_reaches_is_named_with_the_setting_that_brings_it_back(
+    valued: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring_investments(valued, "ann,late,2024-03-06,BTC,600,0.01\n")
+    monkeypatch.setattr(performance, "DAILY", UtcDays(DAYS[5]))
+    with pytest.raises(dg.Failure, match=r"PORTFOLIO_FIRST_DAY is valued again: set it to 2024-03-06"):
+        run(valued, DAYS[5], DAYS[-1])
+
+
+def test_filling_a_gap_begins_where_the_days_before_it_are_out_of_date(valued: Platform) -> None:
+    for table in DAILY_TABLES:
+        valued.lake.path(table, DAYS[5]).unlink()
+    assert plan(valued, only_missing=True).window == (DAYS[5], DAYS[-1])
+    bring_investments(valued, "ann,late,2024-03-06,BTC,600,0.01\n")
+    assert plan(valued, only_missing=True).window == (DAYS[2], DAYS[-1])
+    run(valued, DAYS[2], DAYS[-1])
+    assert plan(valued).window is None
+
+
 def test_an_investment_of_the_first_day_of_a_run_is_no_other_investment(valued: Platform) -> None:
     bring_investments(valued, "ann,late,2024-03-10,BTC,600,0.01\n")
     run(valued, DAYS[6], DAYS[7])
@@ -197,10 +237,38 @@ def test_figures_that_a_killed_run_left_out_are_due(valued: Platform, table: str
     assert plan(valued).window is None
 
 
+def test_correlations_and_boards_that_a_killed_run_left_as_they_were_are_due(valued: Platform) -> None:
+    bring_prices(valued, {DAYS[4]: 61_000.0})
+    run_alone(valued, DAYS[4], DAYS[-1], *VALUATION, metrics)
+    assert plan(valued).changed == [*DAYS[4:6], DAYS[-1]], "two counted days, and the correlations of the last one"
+    run_alone(valued, DAYS[4], DAYS[-1], *VALUATION, metrics, diversification)
+    assert plan(valued).changed == DAYS[4:6]
+    run_alone(valued, DAYS[4], DAYS[-1], leaderboard, without="leaderboards")
+    assert plan(valued).changed == DAYS[-1:]
+    run(valued, DAYS[-1], DAYS[-1])
+    assert plan(valued).window is None
+
+
+def test_other_rules_of_the_boards_make_their_days_due(valued: Platform) -> None:
+    other = Platform.of(valued.settings.model_copy(update={"leaderboard_least_sources": 2}))
+    assert plan(other).changed == DAYS
+    run(other, DAYS[0], DAYS[-1])
+    assert plan(other).window is None
+
+
+def test_holdings_that_an_hour_left_uncopied_are_copied_with_the_newest_board(valued: Platform) -> None:
+    bring_investments(valued, "ben,late,2024-03-11,BTC,100,0.01\n")
+    run(valued, DAYS[-1], DAYS[-1], figures=False)
+    run_alone(valued, DAYS[-1], DAYS[-1], metrics, diversification)
+    assert plan(valued).changed == DAYS[-1:]
+    run_alone(valued, DAYS[-1], DAYS[-1], leaderboard)
+    assert plan(valued).window is None
+
+
 def test_figures_are_due_where_values_changed_without_them(valued: Platform) -> None:
     bring_prices(valued, {DAYS[4]: 61_000.0})
     run(valued, DAYS[4], DAYS[-1], figures=False)
-    assert plan(valued).changed == DAYS[-1:]
+    assert plan(valued).changed == [*DAYS[4:6], DAYS[-1]]
     assert first_outdated_day(DAYS[-1], valued.lake, valued.database, valued.market) is None
     run(valued, DAYS[-1], DAYS[-1])
     assert plan(valued).window is None

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from portfolio_pipelines.assets import diversification, leaderboard, metrics, operational, performance, prices
-from portfolio_pipelines.assets.days import DAILY, EVERY_DAY, WHICH_DAYS_TAG
+from portfolio_pipelines.assets.days import DAILY, EVERY_DAY, WHICH_DAYS_TAG, UtcDays
+from portfolio_pipelines.automation import schedules
 from portfolio_pipelines.automation.jobs import RANGE_END, RANGE_START
 from portfolio_pipelines.automation.schedules import chains_hourly, closed_day, running_day
 from portfolio_pipelines.database.connection import url_text
@@ -50,8 +51,8 @@ def valued(platform: Platform) -> Platform:
     return platform
 
 
-def bring_prices(platform: Platform, closes: dict[date, float]) -> None:
-    rows = "".join(f"{day},BTC,{close}\n" for day, close in closes.items())
+def bring_prices(platform: Platform, closes: dict[date, float], symbol: str = "BTC") -> None:
+    rows = "".join(f"{day},{symbol},{close}\n" for day, close in closes.items())
     content = f"date,symbol,close_usd\n{rows}".encode()
     import_prices(platform.database.engine, content, store=platform.ledger.append, who="ann", name="prices.csv")
 
@@ -117,6 +118,16 @@ def test_no_run_starts_before_the_first_partition(platform: Platform) -> None:
     assert days_of(tick(platform, closed_day, NIGHT))[0] == str(start)
 
 
+def test_purchases_from_before_a_later_first_day_are_no_reason_to_begin_before_it(
+    valued: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = date(2024, 3, 12)
+    monkeypatch.setattr(schedules, "DAILY", UtcDays(later))
+    bring_prices(valued, {date(2024, 3, 7): 61_000.0})
+    moved = Platform.of(valued.settings.model_copy(update={"first_day": later}))
+    assert days_of(tick(moved, closed_day, NIGHT)) == ("2024-03-18", "2024-03-19")
+
+
 def test_without_investments_only_the_newest_days_are_run(platform: Platform) -> None:
     run(platform, {RANGE_START: "2024-03-17", RANGE_END: "2024-03-19"})
     assert days_of(tick(platform, closed_day, NIGHT)) == ("2024-03-18", "2024-03-19")
@@ -166,6 +177,27 @@ def test_the_night_makes_the_figures_of_closes_that_the_hours_left_behind(valued
     assert days_of(request) == ("2024-03-05", "2024-03-20")
     run(valued, dict(request.tags))
     assert days_of(tick(valued, closed_day, night)) == ("2024-03-19", "2024-03-20")
+
+
+def test_after_days_without_any_run_the_hour_begins_on_the_last_day_there_is(valued: Platform) -> None:
+    request = tick(valued, running_day, MORNING + timedelta(days=3))
+    assert days_of(request) == ("2024-03-19", "2024-03-23")
+    run(valued, dict(request.tags), figures=False)
+    assert tick(valued, running_day, MORNING + timedelta(days=3, hours=1)).partition_key == "2024-03-23"
+
+
+def test_a_close_of_before_a_coin_was_held_reaches_the_correlations_of_closes(valued: Platform) -> None:
+    invest(valued, "ann,other,2024-03-10,ETH,300,0.1")
+    bring_prices(valued, {day: 3_000.0 + 10 * day.day for day in CLOSED}, "ETH")
+    run(valued, dict(tick(valued, closed_day, NIGHT).tags))
+    assert days_of(tick(valued, closed_day, NIGHT)) == ("2024-03-18", "2024-03-19")
+    bring_prices(valued, {date(2024, 3, 4): 3_500.0}, "ETH")  # six days before anybody held it
+    run(valued, dict(tick(valued, running_day, MORNING).tags), figures=False)
+    next_night = NIGHT + timedelta(days=3)
+    request = tick(valued, closed_day, next_night)
+    assert days_of(request)[0] == "2024-03-04"  # what is counted for the boards begins there
+    run(valued, dict(request.tags))
+    assert days_of(tick(valued, closed_day, next_night)) == ("2024-03-21", "2024-03-22")
 
 
 def test_a_corrected_close_of_a_past_day_is_found_by_both(valued: Platform) -> None:
