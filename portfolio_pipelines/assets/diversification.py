@@ -80,14 +80,13 @@ def diversification_of_portfolios(
     spread, pairs = pl.DataFrame(schema=DIVERSIFICATION_SCHEMA), pl.DataFrame(schema=ASSET_CORRELATIONS_SCHEMA)
     with database.writer(lake, context.run.run_id) as writer:
         wanted = metric_days(days_of(context), lake, every_day=every_day)
-        inputs = diversification_inputs(writer, lake, wanted)
-        due = [day for day in wanted if not is_current(writer, day, inputs[day])]
+        due = outdated_diversification(writer, lake, wanted)
         if due:
-            known = _Known(lake, due)
-            for day in due:
+            known = _Known(lake, list(due))
+            for day, inputs in due.items():
                 spread, pairs = known.of(day)
-                writer.write(DIVERSIFICATION, day, spread, inputs[day], DIVERSIFICATION_VERSION)
-                writer.write(ASSET_CORRELATIONS, day, pairs, inputs[day], DIVERSIFICATION_VERSION)
+                writer.write(DIVERSIFICATION, day, spread, inputs, DIVERSIFICATION_VERSION)
+                writer.write(ASSET_CORRELATIONS, day, pairs, inputs, DIVERSIFICATION_VERSION)
     yield dg.MaterializeResult(asset_key="diversification", metadata=written(spread, days_computed=len(due)))
     yield dg.MaterializeResult(asset_key="asset_correlations", metadata=written(pairs, days_computed=len(due)))
 
@@ -101,12 +100,15 @@ def diversification_inputs(writer: PartitionWriter, lake: Lake, days: Sequence[d
     }
 
 
-def is_current(writer: PartitionWriter, day: date, inputs: str) -> bool:
-    """Whether both tables of the day were made from exactly these inputs by this code."""
-    return all(
-        writer.is_current(table, day, inputs, DIVERSIFICATION_VERSION)
-        for table in (DIVERSIFICATION, ASSET_CORRELATIONS)
-    )
+def outdated_diversification(writer: PartitionWriter, lake: Lake, days: Sequence[date]) -> dict[date, str]:
+    """Those of the days that have not both tables, made from what is there now by this code; with what that is."""
+    inputs = diversification_inputs(writer, lake, days)
+    tables = (DIVERSIFICATION, ASSET_CORRELATIONS)
+    return {
+        day: made_from
+        for day, made_from in inputs.items()
+        if not all(writer.is_current(table, day, made_from, DIVERSIFICATION_VERSION) for table in tables)
+    }
 
 
 def _weekday_only(lake: Lake) -> set[str]:

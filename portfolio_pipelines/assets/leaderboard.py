@@ -116,15 +116,13 @@ def counted_returns(
     its days are computed again.
     """
     days = days_to_count(days_of(context), lake)
-    known = known_by(lake, days, leaderboard_rules)
     rows, last = 0, pl.DataFrame(schema=COUNTED_RETURNS_SCHEMA)
     with database.writer(lake, context.run.run_id) as writer:
-        inputs = {day: returns_inputs(writer, day, known[day], leaderboard_rules) for day in days}
-        changed = [day for day in days if not writer.is_current(COUNTED_RETURNS, day, inputs[day], RETURNS_VERSION)]
+        changed = outdated_returns(writer, lake, days, leaderboard_rules)
         if changed:
             versions = lake.read_table(HOLDING_VERSIONS, HOLDING_VERSIONS_SCHEMA)
             holdings = CountedHoldings.from_versions(versions, leaderboard_rules.counts_from)
-            needed = days_and_those_before(changed)
+            needed = days_and_those_before(list(changed))
             prices = lake.read(PRICES, needed, PRICES_SCHEMA, PRICE_COLUMNS)
             by_day = prices_by_day(
                 confirmed_prices(prices, leaderboard_rules.least_sources),
@@ -133,9 +131,9 @@ def counted_returns(
                 needed,
             )
             closes = dict(zip(needed, by_day, strict=True))
-            for day in changed:
+            for day, inputs in changed.items():
                 last = frame_of_day(holdings.day(day, closes[day - timedelta(days=1)], closes[day]))
-                writer.write(COUNTED_RETURNS, day, last, inputs[day], RETURNS_VERSION)
+                writer.write(COUNTED_RETURNS, day, last, inputs, RETURNS_VERSION)
                 rows += last.height
     return dg.MaterializeResult(metadata=written(last, rows, days_computed=len(changed)))
 
@@ -168,14 +166,13 @@ def leaderboards(
     rows, ranked = 0, 0
     board, standing = pl.DataFrame(schema=LEADERBOARD_SCHEMA), pl.DataFrame(schema=LEADERBOARD_RANKS_SCHEMA)
     with database.writer(lake, context.run.run_id) as writer:
-        inputs = board_inputs(writer, lake, wanted, leaderboard_rules)
-        due = [day for day in wanted if not board_is_current(writer, day, inputs[day])]
+        due = outdated_boards(writer, lake, wanted, leaderboard_rules)
         past = CountedDays(lake)
         users = lake.read_table(USERS, USERS_SCHEMA) if due else pl.DataFrame(schema=USERS_SCHEMA)
-        for day in due:
+        for day, inputs in due.items():
             board, standing = boards_of(past, day, users, leaderboard_rules)
-            writer.write(LEADERBOARD, day, board, inputs[day], BOARD_VERSION)
-            writer.write(LEADERBOARD_RANKS, day, standing, inputs[day], BOARD_VERSION)
+            writer.write(LEADERBOARD, day, board, inputs, BOARD_VERSION)
+            writer.write(LEADERBOARD_RANKS, day, standing, inputs, BOARD_VERSION)
             rows, ranked = rows + board.height, ranked + standing.height
     yield dg.MaterializeResult(asset_key="leaderboard", metadata=written(board, rows, days_computed=len(due)))
     yield dg.MaterializeResult(
@@ -214,6 +211,19 @@ def returns_inputs(writer: PartitionWriter, day: date, known: str, rules: Leader
     return fingerprint(*closes, known, writer.content(SUCCESSIONS), rules.counts_from, rules.least_sources)
 
 
+def outdated_returns(
+    writer: PartitionWriter, lake: Lake, days: Sequence[date], rules: LeaderboardRules
+) -> dict[date, str]:
+    """Those of the days whose counted returns were not made from what is there now by this code; with what that is."""
+    known = known_by(lake, days, rules)
+    inputs = {day: returns_inputs(writer, day, known[day], rules) for day in days}
+    return {
+        day: made_from
+        for day, made_from in inputs.items()
+        if not writer.is_current(COUNTED_RETURNS, day, made_from, RETURNS_VERSION)
+    }
+
+
 def board_days(days: Sequence[date], lake: Lake, *, every_day: bool) -> list[date]:
     """The days of a run that are ranked: month ends, the last one that counts, those ranked before; or all."""
     return days_with_figures(days, lake.days(COUNTED_RETURNS), lake.days(LEADERBOARD), every_day=every_day)
@@ -233,9 +243,15 @@ def board_inputs(writer: PartitionWriter, lake: Lake, days: Sequence[date], rule
     return result
 
 
-def board_is_current(writer: PartitionWriter, day: date, inputs: str) -> bool:
-    """Whether both tables of the day were made from exactly these inputs by this code."""
-    return all(writer.is_current(table, day, inputs, BOARD_VERSION) for table in (LEADERBOARD, LEADERBOARD_RANKS))
+def outdated_boards(
+    writer: PartitionWriter, lake: Lake, days: Sequence[date], rules: LeaderboardRules
+) -> dict[date, str]:
+    """Those of the days that have not both tables, made from what is there now by this code; with what that is."""
+    return {
+        day: made_from
+        for day, made_from in board_inputs(writer, lake, days, rules).items()
+        if not all(writer.is_current(t, day, made_from, BOARD_VERSION) for t in (LEADERBOARD, LEADERBOARD_RANKS))
+    }
 
 
 def boards_of(

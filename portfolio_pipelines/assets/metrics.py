@@ -88,23 +88,18 @@ def metrics_of_portfolios(
     with database.writer(lake, context.run.run_id) as writer:
         every_day = context.run.tags.get(WHICH_DAYS_TAG) == EVERY_DAY
         wanted = metric_days(days, lake, every_day=every_day)
-        of_metrics = metric_inputs(writer, lake, wanted, figure_rules)
-        of_comparison = comparison_inputs(writer, lake, wanted, figure_rules)
-        stale = [d for d in wanted if not writer.is_current(PORTFOLIO_METRICS, d, of_metrics[d], METRICS_VERSION)]
-        unequal = [
-            d for d in wanted if not writer.is_current(BENCHMARK_COMPARISON, d, of_comparison[d], COMPARISON_VERSION)
-        ]
+        outdated = outdated_figures(writer, lake, wanted, figure_rules)
+        due = list(outdated)
         rows, compared = 0, 0
         last, last_compared = pl.DataFrame(schema=PORTFOLIO_METRICS_SCHEMA), pl.DataFrame()
-        due = sorted({*stale, *unequal})
         if due:
             past = read_history(lake, due, WINDOWS)
             series = read_benchmarks(lake, past.first_day, due[-1], figure_rules.benchmark_assets)
             gaps, flows = past.history.gaps(), past.history.flows()
-            for day in due:
+            for day, (of_metrics, of_comparison) in outdated.items():
                 last, last_compared = figures_of_day(past, series, day, figure_rules.risk_free_rate, gaps, flows)
-                writer.write(PORTFOLIO_METRICS, day, last, of_metrics[day], METRICS_VERSION)
-                writer.write(BENCHMARK_COMPARISON, day, last_compared, of_comparison[day], COMPARISON_VERSION)
+                writer.write(PORTFOLIO_METRICS, day, last, of_metrics, METRICS_VERSION)
+                writer.write(BENCHMARK_COMPARISON, day, last_compared, of_comparison, COMPARISON_VERSION)
                 rows, compared = rows + last.height, compared + last_compared.height
     days_computed = len(due)
     yield dg.MaterializeResult(asset_key="portfolio_metrics", metadata=written(last, rows, days_computed=days_computed))
@@ -132,6 +127,20 @@ def metric_days(days: Sequence[date], lake: Lake, *, every_day: bool) -> list[da
     """The days of a run that have metrics: month ends, the last valued one, those computed before; or all."""
     there, before = lake.days(PORTFOLIO_PERFORMANCE), lake.days(PORTFOLIO_METRICS)
     return days_with_figures(days, there, before, every_day=every_day)
+
+
+def outdated_figures(
+    writer: PartitionWriter, lake: Lake, days: Sequence[date], rules: FigureRules
+) -> dict[date, tuple[str, str]]:
+    """Those of the days that lack a table made from what is there now by this code; with what both rest on."""
+    of_metrics = metric_inputs(writer, lake, days, rules)
+    of_comparison = comparison_inputs(writer, lake, days, rules)
+    return {
+        day: (of_metrics[day], of_comparison[day])
+        for day in days
+        if not writer.is_current(PORTFOLIO_METRICS, day, of_metrics[day], METRICS_VERSION)
+        or not writer.is_current(BENCHMARK_COMPARISON, day, of_comparison[day], COMPARISON_VERSION)
+    }
 
 
 def metric_inputs(writer: PartitionWriter, lake: Lake, days: Sequence[date], rules: FigureRules) -> dict[date, str]:

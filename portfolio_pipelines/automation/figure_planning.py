@@ -39,12 +39,17 @@ def due_figures(
         asked: The days asked for, ascending: they should have figures.
         days: All days looked at: figures that they have should be current.
     """
+    from portfolio_pipelines.assets.diversification import outdated_diversification
+    from portfolio_pipelines.assets.metrics import outdated_figures
+
     looked_at = set(days)
     with_metrics = sorted(lake.days(PORTFOLIO_METRICS) & lake.days(PORTFOLIO_PERFORMANCE) & looked_at)
+    with_correlations = [day for day in with_metrics if day in lake.days(DIVERSIFICATION)]
     return {
         *_lacking(lake, asked),
-        *_outdated_metrics(writer, lake, FigureRules.of(database.settings), with_metrics),
-        *_outdated_correlations(writer, lake, with_metrics),
+        *outdated_figures(writer, lake, with_metrics, FigureRules.of(database.settings)),
+        # A close of long before a coin was held is in its correlations, though in no value of a portfolio.
+        *outdated_diversification(writer, lake, with_correlations),
         *_outdated_boards(writer, lake, database, looked_at),
     }
 
@@ -70,28 +75,6 @@ def _ends_month(day: date) -> bool:
     return (day + timedelta(days=1)).day == 1
 
 
-def _outdated_metrics(writer: PartitionWriter, lake: Lake, rules: FigureRules, days: Sequence[date]) -> list[date]:
-    from portfolio_pipelines.assets import metrics
-
-    of_metrics = metrics.metric_inputs(writer, lake, days, rules)
-    of_comparison = metrics.comparison_inputs(writer, lake, days, rules)
-    return [
-        day
-        for day in days
-        if not writer.is_current(PORTFOLIO_METRICS, day, of_metrics[day], metrics.METRICS_VERSION)
-        or not writer.is_current(BENCHMARK_COMPARISON, day, of_comparison[day], metrics.COMPARISON_VERSION)
-    ]
-
-
-def _outdated_correlations(writer: PartitionWriter, lake: Lake, days: Sequence[date]) -> list[date]:
-    """A close of long before a coin was held is in its correlations, though in no value of a portfolio."""
-    from portfolio_pipelines.assets import diversification
-
-    known = [day for day in days if day in lake.days(DIVERSIFICATION)]
-    inputs = diversification.diversification_inputs(writer, lake, known)
-    return [day for day in known if not diversification.is_current(writer, day, inputs[day])]
-
-
 def _outdated_boards(writer: PartitionWriter, lake: Lake, database: Database, days: Collection[date]) -> list[date]:
     """Days whose counted returns or boards are out of date; the newest board, where holdings were not copied since."""
     from portfolio_pipelines.assets import leaderboard
@@ -101,21 +84,10 @@ def _outdated_boards(writer: PartitionWriter, lake: Lake, database: Database, da
     if not ranked:  # else the key of the pseudonyms would be made by asking
         return []
     rules = LeaderboardRules.of(database.settings)
-    known = leaderboard.known_by(lake, counted, rules)
-    boards = leaderboard.board_inputs(writer, lake, ranked, rules)
     state = database.state_of("holding_versions")
     is_copied = writer.is_current(HOLDING_VERSIONS, None, state, leaderboard.VERSIONS_VERSION)
     return [
         *([] if is_copied else ranked[-1:]),
-        *(
-            day
-            for day in counted
-            if not writer.is_current(
-                COUNTED_RETURNS,
-                day,
-                leaderboard.returns_inputs(writer, day, known[day], rules),
-                leaderboard.RETURNS_VERSION,
-            )
-        ),
-        *(day for day in ranked if not leaderboard.board_is_current(writer, day, boards[day])),
+        *leaderboard.outdated_returns(writer, lake, counted, rules),
+        *leaderboard.outdated_boards(writer, lake, ranked, rules),
     ]
